@@ -1,0 +1,1 @@
+"""Corpora, models and batches: everything that stands before a model."""

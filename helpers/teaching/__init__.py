@@ -1,0 +1,1 @@
+"""What the notebooks need to teach: environment, plots, shown source, checked exercises."""

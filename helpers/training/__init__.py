@@ -1,0 +1,1 @@
+"""The training loop, its optimizer, its checkpoints and its metrics."""
