@@ -1,0 +1,123 @@
+"""Which sequences stand together in a batch, in which order, on which process.
+
+The plan of an epoch is a pure function of the lengths, the seed and the epoch. So a run
+that resumes in mid-epoch rebuilds the plan and starts at the right place, and a run on two
+processes sees the same windows as a run on one.
+
+A *window* is the set of sequences behind one update of the weights. It is cut into
+micro-batches, one forward pass each.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.compute
+import torch
+from datasets import Dataset
+
+CHUNK = 50  # windows sorted together: enough to group well, few enough to keep the order random
+
+
+def sequence_lengths(dataset: Sequence) -> np.ndarray:
+    """Pieces per sequence, int64 of shape (n,), from the column `input_ids`.
+
+    Raises:
+        ValueError: if the dataset is empty or has no `input_ids`.
+    """
+    if len(dataset) == 0:
+        raise ValueError("The dataset is empty: there is nothing to train or evaluate on.")
+    columns = dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0])
+    if "input_ids" not in columns:
+        raise ValueError(
+            f"The dataset has the columns {columns} but no 'input_ids': "
+            "map a tokenizer over it first."
+        )
+    if isinstance(dataset, Dataset):
+        # Arrow knows the lengths; reading a million sequences into Python would take minutes.
+        column = dataset.with_format("arrow")["input_ids"][:]
+        return np.asarray(pyarrow.compute.list_value_length(column), dtype=np.int64)
+    return np.array([len(example["input_ids"]) for example in dataset], dtype=np.int64)
+
+
+def plan_epoch(
+    lengths: np.ndarray, window: int, *, seed: int, epoch: int, group_by_length: bool
+) -> list[np.ndarray]:
+    """Row numbers of an epoch, cut into windows of `window` rows; each row comes once.
+
+    With `group_by_length`, the shuffled rows are sorted by length within chunks of `CHUNK`
+    windows and the windows are shuffled again: sequences of similar length meet, so little
+    padding is left, and the order of updates stays random. The last window may be smaller.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(lengths))
+    if not group_by_length:
+        return [order[i : i + window] for i in range(0, len(order), window)]
+    windows = []
+    for start in range(0, len(order), CHUNK * window):
+        chunk = order[start : start + CHUNK * window]
+        chunk = chunk[np.argsort(-lengths[chunk], kind="stable")]
+        windows += [chunk[i : i + window] for i in range(0, len(chunk), window)]
+    return [windows[i] for i in generator.permutation(len(windows))]
+
+
+def split_window(
+    window: np.ndarray, batch_size: int, process: int, processes: int
+) -> list[np.ndarray]:
+    """The micro-batches of one window that `process` works on.
+
+    Every process gets the same number of micro-batches, of nearly the same size: they must
+    meet to average their gradients. `window` needs at least `processes` rows.
+    """
+    turns = math.ceil(len(window) / (batch_size * processes))
+    turns = min(turns, len(window) // processes)  # no process may be left without rows
+    return np.array_split(window, turns * processes)[process::processes]
+
+
+@dataclass(frozen=True)
+class Windows(torch.utils.data.Dataset):
+    """The collated micro-batches of one epoch on one process; item k belongs to window k.
+
+    All randomness of `collate_fn` (masking, augmentation) comes from torch's generator,
+    seeded here by (seed, epoch, window, micro-batch, process). So it does not matter which
+    worker collates a batch, nor whether the run has been interrupted before it.
+    """
+
+    dataset: Sequence
+    plan: list[np.ndarray]
+    collate_fn: Callable[[list[dict]], dict[str, torch.Tensor]]
+    batch_size: int
+    seed: int
+    epoch: int
+    process: int = 0
+    processes: int = 1
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def rows(self, k: int) -> list[np.ndarray]:
+        """Row numbers of window k's micro-batches on this process."""
+        return split_window(self.plan[k], self.batch_size, self.process, self.processes)
+
+    def __getitem__(self, k: int) -> list[dict[str, torch.Tensor]]:
+        batches = []
+        with torch.random.fork_rng(devices=[]):
+            for micro, rows in enumerate(self.rows(k)):
+                seed = derive_seed(self.seed, self.epoch, k, micro, self.process)
+                torch.default_generator.manual_seed(seed)
+                batches.append(self.collate_fn(take(self.dataset, rows)))
+        return batches
+
+
+def take(dataset: Sequence, rows: np.ndarray) -> list[dict]:
+    """The examples of `rows`, in one read where the dataset can do that."""
+    rows = rows.tolist()
+    if hasattr(dataset, "__getitems__"):
+        return dataset.__getitems__(rows)
+    return [dataset[row] for row in rows]
+
+
+def derive_seed(*parts: int) -> int:
+    """One 63-bit seed out of several numbers; neighbouring parts give unrelated seeds."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,94 @@
+"""What a training run is told: one flat dataclass, checked before any work is done."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Schedule = Literal["linear", "cosine", "constant"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings of one call of `train`. Give `epochs` or `steps`; the rest has a default.
+
+    A *step* is one update of the weights. It sees
+    `batch_size` × `accumulation` × (number of processes) sequences.
+
+    Raises:
+        ValueError: if a value is out of range, or two settings contradict each other.
+    """
+
+    epochs: int | None = None  # passes over the training set
+    steps: int | None = None  # or the number of updates, however many passes that takes
+    learning_rate: float = 5e-5  # the peak, reached at the end of warm-up
+    batch_size: int = 16  # sequences in one forward pass of one process
+    accumulation: int = 1  # forward passes per update: a larger batch in the same memory
+    warmup_ratio: float = 0.1  # share of the run, so warm-up can't outlast a short run
+    schedule: Schedule = "linear"  # decay after warm-up, down to 0 (or none: "constant")
+    weight_decay: float = 0.01  # on matrices alone; biases and norms are left in peace
+    max_grad_norm: float | None = 1.0  # clip the gradient's global L2 norm; None: never
+    label_smoothing: float = 0.0  # share of the target spread evenly over all classes
+    group_by_length: bool = True  # batch sequences of similar length: less padding
+    precision: Precision = "auto"  # "auto" takes what the hardware is fast at
+    seed: int = 0  # order of the data, dropout and any randomness of collate_fn
+
+    evaluate_every: int | None = None  # steps; None: at the end of each epoch
+    best_metric: str | None = None  # reload the weights of the best evaluation by this metric
+    higher_is_better: bool = True  # False for a loss or a perplexity
+    patience: int | None = None  # stop after this many evaluations without a new best
+
+    checkpoint_dir: str | Path | None = None  # None: keep no checkpoints
+    checkpoint_every: int | None = None  # steps; None: at the end of each epoch
+    resume: bool = False  # go on from the last checkpoint in checkpoint_dir, if there is one
+
+    num_workers: int = 0  # processes that collate ahead; 2 to 8 keep a GPU fed
+    progress: bool | None = None  # None: show a bar unless PLM_PROGRESS=0 is set
+
+    def __post_init__(self):
+        self._check_ranges()
+        self._check_contradictions()
+
+    def _check_ranges(self):
+        for name in ("epochs", "steps", "evaluate_every", "patience", "checkpoint_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value}: it must be at least 1, or None")
+        for name in ("batch_size", "accumulation"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        for name in ("learning_rate", "max_grad_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}={value}: it must be greater than 0")
+        if not 0 <= self.warmup_ratio <= 1:
+            raise ValueError(
+                f"warmup_ratio={self.warmup_ratio}: it is a share of the run, from 0 to 1. "
+                "For a number of steps, divide it by the run's steps."
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing={self.label_smoothing}: it must be in [0, 1)")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay={self.weight_decay}: it must not be negative")
+        for name, allowed in (
+            ("precision", Precision.__args__),
+            ("schedule", Schedule.__args__),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {allowed}")
+
+    def _check_contradictions(self):
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(
+                f"epochs={self.epochs} and steps={self.steps}: give exactly one of the two"
+            )
+        if self.patience is not None and self.best_metric is None:
+            raise ValueError(
+                f"patience={self.patience} needs a metric to watch: set best_metric, "
+                'for example best_metric="accuracy"'
+            )
+        if self.checkpoint_dir is None and (self.checkpoint_every or self.resume):
+            raise ValueError(
+                f"checkpoint_every={self.checkpoint_every}, resume={self.resume}: "
+                "both need checkpoint_dir, the folder that holds the checkpoints"
+            )

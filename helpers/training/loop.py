@@ -1,0 +1,71 @@
+"""The training loop: the same call on a laptop's CPU, one GPU, or several machines.
+
+`train` is the whole loop; each line of it is a short method in `run.py` beside this file.
+Hugging Face Accelerate places the model, joins the processes that `torchrun` or
+`accelerate launch` started, and averages their gradients. The rest is plain torch.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from helpers.training.config import TrainingConfig
+from helpers.training.evaluation import Predictions, evaluate, predict
+from helpers.training.history import History
+from helpers.training.run import NonFiniteLossError, Run
+
+__all__ = [
+    "History",
+    "NonFiniteLossError",
+    "Predictions",
+    "TrainingConfig",
+    "evaluate",
+    "predict",
+    "train",
+]
+
+
+def train(
+    model: nn.Module,
+    dataset: Sequence,
+    config: TrainingConfig,
+    *,
+    collate_fn: Callable[[list[dict]], dict[str, torch.Tensor]],
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+) -> History:
+    """Train `model` in place on `dataset` and return the run's history.
+
+    The same seed gives the same losses and weights on the same machine, whether or not the
+    run is interrupted, and whether or not `num_workers` collate ahead.
+
+    Args:
+        model: `model(**batch)` returns an object with `.loss`, the mean over the batch's
+            labels, and `.logits` of shape (B, C) or (B, T, C).
+        dataset: map-style; each example a dict with `input_ids` and what `collate_fn` reads.
+        config: see `TrainingConfig`.
+        collate_fn: turns a list of examples into a dict of tensors with `labels`. Any
+            randomness must come from torch's default generator, which is seeded for it.
+        evaluate: called with the model at the end of each epoch, or as `config` says;
+            returns metrics by name, for example those of `evaluate` in this module.
+
+    Raises:
+        ValueError: for an empty dataset, one without labels, labels outside the model's
+            classes, sequences longer than its positions, or a precision the device can't do.
+        CheckpointError: when asked to go on from a checkpoint of another run, or to start
+            in a folder that holds one.
+        NonFiniteLossError: naming the update, the rows of its batch and the last good
+            checkpoint.
+    """
+    run = Run.start(model, dataset, config, collate_fn, evaluate)
+    with run.progress_bar() as bar:
+        for window in run.windows():
+            run.update(window)
+            bar.update()
+            if run.evaluation_is_due():
+                run.evaluate()
+            if run.checkpoint_is_due():
+                run.checkpoint()
+            if run.out_of_patience():
+                break
+    return run.finish()

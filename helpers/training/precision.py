@@ -1,0 +1,55 @@
+"""Which number format the matrix products use, by what the hardware is fast at."""
+
+import torch
+
+from helpers.training.config import Precision
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 matrices in hardware.
+
+    A CPU without AVX512-BF16 or AMX emulates bfloat16, up to a hundred times slower
+    than fp32. A GPU has it from NVIDIA's Ampere on (compute capability 8.0).
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return False
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """Turn "auto" into a format `device` is fast at, and reject one that it can't do.
+
+    Raises:
+        ValueError: for bf16 where it is emulated, and for fp16 on anything but a GPU.
+    """
+    native_bf16 = has_native_bf16(device)
+    if precision == "auto":
+        if native_bf16:
+            return "bf16"
+        return "fp16" if device.type == "cuda" else "fp32"
+    if precision == "bf16" and not native_bf16:
+        raise ValueError(
+            f'precision="bf16": this {device.type} device has no bfloat16 arithmetic and '
+            'would emulate it far slower than fp32. Use precision="auto" or "fp32".'
+        )
+    if precision == "fp16" and device.type != "cuda":
+        raise ValueError(
+            f'precision="fp16" needs an NVIDIA or AMD GPU; the device is {device.type}. '
+            'Use precision="auto" or "fp32".'
+        )
+    return precision
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """The context in which forward passes run; weights stay in fp32 (mixed precision).
+
+    Implements Micikevicius et al., *Mixed Precision Training*, ICLR 2018, section 3.1.
+    """
+    if precision == "fp32":
+        return torch.autocast(device.type, enabled=False)
+    return torch.autocast(device.type, dtype=_DTYPES[precision])

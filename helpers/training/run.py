@@ -1,0 +1,394 @@
+"""The steps of `train`: one update, its record, an evaluation, a checkpoint, the end."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
+from tqdm import tqdm
+
+from helpers.training import checkpoints
+from helpers.training.batches import Windows, derive_seed, plan_epoch, sequence_lengths
+from helpers.training.checks import check_labels, check_positions
+from helpers.training.config import TrainingConfig
+from helpers.training.fingerprint import fingerprint
+from helpers.training.history import History, peak_memory
+from helpers.training.objective import (
+    IGNORED,
+    compute_loss,
+    count_labels,
+    count_tokens,
+    shifts_labels,
+    to_device,
+)
+from helpers.training.optim import adamw, learning_rate_factor
+from helpers.training.precision import autocast, resolve_precision
+from helpers.training.processes import join_processes
+
+FLUSH_EVERY = 10  # updates; to read a loss, the CPU must wait for the GPU, so do it seldom
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss or its gradient became infinite or not a number."""
+
+
+@dataclass
+class Run:
+    """The state of one call of `train`: what it acts on, and what a checkpoint brings back."""
+
+    config: TrainingConfig
+    dataset: Sequence
+    collate_fn: Callable
+    evaluate_fn: Callable | None
+    accelerator: Accelerator
+    model: nn.Module  # as the caller gave it
+    wrapped: nn.Module  # the same, averaging gradients if there are several processes
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler  # does nothing unless the precision is fp16
+    precision: str
+    lengths: np.ndarray
+    fingerprint: dict
+
+    step: int = 0  # finished updates
+    stale_evaluations: int = 0  # since the last new best
+    best_weights: dict[str, torch.Tensor] | None = None
+    history: History = field(default_factory=History)
+    pending: list[dict] = field(default_factory=list)  # records still on the device
+    clock: float = 0.0  # when the training time not yet in the history began
+
+    @classmethod
+    def start(cls, model, dataset, config, collate_fn, evaluate_fn) -> "Run":
+        """Check everything that can be checked, then place the model and restore the run."""
+        if config.best_metric is not None and evaluate_fn is None:
+            raise ValueError(f"best_metric={config.best_metric!r} needs an `evaluate` function.")
+        accelerator = join_processes()
+        precision = resolve_precision(config.precision, accelerator.device)
+        lengths = sequence_lengths(dataset)
+        check_positions(model, lengths)
+        if len(lengths) < accelerator.num_processes:
+            raise ValueError(
+                f"{len(lengths)} sequences can't be shared by {accelerator.num_processes} processes"
+            )
+        model.to(accelerator.device)
+        check_labels(model, dataset, collate_fn)
+        run = cls(
+            config=config,
+            dataset=dataset,
+            collate_fn=collate_fn,
+            evaluate_fn=evaluate_fn,
+            accelerator=accelerator,
+            model=model,
+            wrapped=model,
+            optimizer=adamw(model, config.learning_rate, config.weight_decay),
+            scaler=torch.amp.GradScaler(accelerator.device.type, enabled=precision == "fp16"),
+            precision=precision,
+            lengths=lengths,
+            fingerprint=fingerprint(
+                model, dataset, lengths, config, precision, accelerator.num_processes
+            ),
+        )
+        run.restore()
+        run.wrapped = accelerator.prepare_model(model)
+        model.train()
+        run.clock = time.perf_counter()
+        return run
+
+    # The plan: which rows stand behind which update.
+
+    @property
+    def window_size(self) -> int:
+        return self.config.batch_size * self.config.accumulation * self.accelerator.num_processes
+
+    @property
+    def steps_per_epoch(self) -> int:
+        full, rest = divmod(len(self.lengths), self.window_size)
+        # A last window too small to go round the processes is left out.
+        return full + (rest >= self.accelerator.num_processes)
+
+    @property
+    def total_steps(self) -> int:
+        return self.config.steps or self.config.epochs * self.steps_per_epoch
+
+    def epoch_windows(self, epoch: int) -> Windows:
+        """The windows of one epoch as this process sees them."""
+        plan = plan_epoch(
+            self.lengths,
+            self.window_size,
+            seed=self.config.seed,
+            epoch=epoch,
+            group_by_length=self.config.group_by_length,
+        )
+        return Windows(
+            dataset=self.dataset,
+            plan=[window for window in plan if len(window) >= self.accelerator.num_processes],
+            collate_fn=self.collate_fn,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            epoch=epoch,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+        )
+
+    def windows(self) -> Iterator[list[dict[str, torch.Tensor]]]:
+        """This process's micro-batches of each update that is still to do."""
+        while self.step < self.total_steps and not self.out_of_patience():
+            epoch, first = divmod(self.step, self.steps_per_epoch)
+            last = min(self.steps_per_epoch, first + self.total_steps - self.step)
+            yield from torch.utils.data.DataLoader(
+                self.epoch_windows(epoch),
+                batch_size=None,  # an item is a whole window already
+                sampler=range(first, last),
+                num_workers=self.config.num_workers,
+                pin_memory=self.accelerator.device.type == "cuda",
+            )
+
+    # One update and its record.
+
+    def update(self, window: list[dict[str, torch.Tensor]]) -> None:
+        """Forward and backward over the window's micro-batches, then one optimizer step.
+
+        The loss is the mean over all labels of the window, over all its micro-batches and
+        processes: each micro-batch's mean counts by its share of the labels.
+        """
+        counts = [count_labels(self.model, batch) for batch in window]
+        tokens = sum(count_tokens(batch) for batch in window)
+        labels, tokens = self._sum_over_processes(sum(counts), tokens)
+        if labels == 0:
+            raise ValueError(
+                f"Update {self.step + 1} has no label: all labels of {self._rows()} are "
+                f"{IGNORED}, so there is nothing to learn from."
+            )
+        loss = torch.zeros((), device=self.accelerator.device)
+        for micro, (batch, count) in enumerate(zip(window, counts, strict=True)):
+            # Dropout's seed depends on where the run is, not on what ran before: so a
+            # run that resumes here drops the same units.
+            torch.manual_seed(self._seed(micro))
+            last = micro == len(window) - 1
+            loss += self._backward(batch, share=count / labels, last=last)
+        rate = self.config.learning_rate * learning_rate_factor(
+            self.step, self.total_steps, self.config.warmup_ratio, self.config.schedule
+        )
+        norm = self._optimizer_step(rate)
+        self.step += 1
+        self.pending.append(
+            {"step": self.step, "loss": loss, "grad_norm": norm, "lr": rate, "tokens": tokens}
+        )
+        if self.step % FLUSH_EVERY == 0:
+            self.flush()
+
+    def _backward(self, batch: dict, *, share: float, last: bool) -> torch.Tensor:
+        """Add one micro-batch's gradient; returns its part of the window's loss."""
+        device = self.accelerator.device
+        with ExitStack() as contexts:
+            if not last:  # processes exchange gradients once an update, not once a batch
+                contexts.enter_context(self.accelerator.no_sync(self.wrapped))
+            with autocast(self.precision, device):
+                loss = compute_loss(
+                    self.wrapped,
+                    to_device(batch, device),
+                    shifted=shifts_labels(self.model),
+                    label_smoothing=self.config.label_smoothing,
+                )
+            # The mean over no label is 0/0; such a batch adds nothing.
+            loss = share * loss if share > 0 else 0 * loss.nan_to_num()
+            # Processes average their gradients; the shares are of the sum.
+            self.scaler.scale(loss * self.accelerator.num_processes).backward()
+        return loss.detach()
+
+    def _optimizer_step(self, learning_rate: float) -> torch.Tensor:
+        """Clip, update, clear the gradients; returns their norm before clipping."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.scaler.unscale_(self.optimizer)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
+        norm = nn.utils.clip_grad_norm_(parameters, limit)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def _seed(self, micro: int) -> int:
+        return derive_seed(self.config.seed, self.step, micro, self.accelerator.process_index)
+
+    def _sum_over_processes(self, *counts: int) -> list[int]:
+        if self.accelerator.num_processes == 1:
+            return list(counts)
+        counts = torch.tensor(counts, device=self.accelerator.device)
+        return self.accelerator.reduce(counts, reduction="sum").tolist()
+
+    def flush(self) -> None:
+        """Move the pending records into the history; stop if a loss is not a finite number."""
+        if not self.pending:
+            return
+        losses = torch.stack([record["loss"] for record in self.pending])
+        losses = self.accelerator.reduce(losses, reduction="sum").tolist()
+        norms = torch.stack([record["grad_norm"] for record in self.pending]).tolist()
+        seconds = time.perf_counter() - self.clock
+        speed = sum(record["tokens"] for record in self.pending) / seconds
+        for record, loss, norm in zip(self.pending, losses, norms, strict=True):
+            record |= {
+                "epoch": record["step"] / self.steps_per_epoch,
+                "loss": loss,
+                "grad_norm": norm,
+                "tokens_per_second": speed,
+            }
+            self._check_finite(record)
+        self.history.records += self.pending
+        self.history.seconds += seconds
+        self.pending = []
+        self.clock = time.perf_counter()
+
+    def _check_finite(self, record: dict) -> None:
+        # With fp16, an infinite gradient is routine: the scaler skips that update.
+        gradient_counts = self.precision != "fp16"
+        if math.isfinite(record["loss"]) and (
+            math.isfinite(record["grad_norm"]) or not gradient_counts
+        ):
+            return
+        folder = self.config.checkpoint_dir
+        last_good = checkpoints.latest(Path(folder)) if folder else None
+        raise NonFiniteLossError(
+            f"Update {record['step']} (epoch {record['epoch']:.2f}) has the loss "
+            f"{record['loss']} and a gradient of norm {record['grad_norm']}. Its batch: "
+            f"{self._rows(record['step'])}. Last good checkpoint: {last_good or 'none was kept'}. "
+            f"Usual causes: a learning rate too high (here {self.config.learning_rate:g}), no "
+            f"clipping (max_grad_norm is {self.config.max_grad_norm}), or a NaN in the inputs."
+        )
+
+    def _rows(self, step: int | None = None) -> str:
+        """The dataset's rows behind update `step` (the next one, unless told)."""
+        epoch, k = divmod((self.step + 1 if step is None else step) - 1, self.steps_per_epoch)
+        rows = self.epoch_windows(epoch).plan[k].tolist()
+        return f"rows {rows} of the dataset"
+
+    # Evaluations, checkpoints and the end.
+
+    def evaluation_is_due(self) -> bool:
+        return self.evaluate_fn is not None and self._is_due(self.config.evaluate_every)
+
+    def checkpoint_is_due(self) -> bool:
+        return self.config.checkpoint_dir is not None and (
+            self._is_due(self.config.checkpoint_every) or self.out_of_patience()
+        )
+
+    def _is_due(self, every: int | None) -> bool:
+        """Every `every` updates, or at the end of each epoch; and at the end of the run."""
+        return self.step % (every or self.steps_per_epoch) == 0 or self.step == self.total_steps
+
+    def out_of_patience(self) -> bool:
+        return self.config.patience is not None and self.stale_evaluations >= self.config.patience
+
+    def evaluate(self) -> None:
+        """Record what `evaluate` says of the model now; keep the weights if they are the best."""
+        self.flush()
+        # All processes must agree on what is best, even if `evaluate` sees one process's data.
+        result = broadcast_object_list([dict(self.evaluate_fn(self.model))])[0]
+        self.model.train()
+        self.history.evaluations.append({"step": self.step, **result})
+        if self.config.best_metric is not None:
+            self._keep_if_best(result)
+        self.clock = time.perf_counter()
+
+    def _keep_if_best(self, result: dict[str, float]) -> None:
+        name, best = self.config.best_metric, self.history.best
+        if name not in result:
+            raise ValueError(
+                f"best_metric={name!r}, but `evaluate` returned {sorted(result)}: "
+                "choose one of these."
+            )
+        sign = 1 if self.config.higher_is_better else -1
+        if best is None or sign * result[name] > sign * best[name]:
+            self.history.best = self.history.evaluations[-1]
+            self.best_weights = {
+                key: value.detach().to("cpu", copy=True)
+                for key, value in self.model.state_dict().items()
+            }
+            self.stale_evaluations = 0
+        else:
+            self.stale_evaluations += 1
+
+    def checkpoint(self) -> None:
+        """Write what is needed to go on exactly from here; the first process does it."""
+        self.flush()
+        if self.accelerator.is_main_process:
+            checkpoints.save(
+                Path(self.config.checkpoint_dir),
+                checkpoints.Progress(
+                    step=self.step,
+                    records=self.history.records,
+                    evaluations=self.history.evaluations,
+                    best=self.history.best,
+                    stale_evaluations=self.stale_evaluations,
+                    seconds=self.history.seconds,
+                ),
+                model=self.model,
+                optimizer=self.optimizer,
+                scaler=self.scaler,
+                best_weights=self.best_weights,
+                fingerprint=self.fingerprint,
+            )
+        self.accelerator.wait_for_everyone()
+        self.clock = time.perf_counter()
+
+    def restore(self) -> None:
+        """Go on from the last checkpoint, if the config says so and there is one."""
+        if self.config.checkpoint_dir is None:
+            return
+        last = checkpoints.latest(Path(self.config.checkpoint_dir))
+        # Nobody may write a checkpoint before everybody has looked for the last one.
+        self.accelerator.wait_for_everyone()
+        if last is None:
+            return
+        if not self.config.resume:
+            raise checkpoints.CheckpointError(
+                f"{last} is there already. Set resume=True to go on from it, delete it to start "
+                "anew, or choose another checkpoint_dir."
+            )
+        progress, self.best_weights = checkpoints.load(
+            last,
+            model=self.model,
+            optimizer=self.optimizer,
+            scaler=self.scaler,
+            fingerprint=self.fingerprint,
+        )
+        self.step = progress.step
+        self.stale_evaluations = progress.stale_evaluations
+        self.history = History(
+            records=progress.records,
+            evaluations=progress.evaluations,
+            best=progress.best,
+            seconds=progress.seconds,
+        )
+
+    def finish(self) -> History:
+        """Flush, reload the best weights if they were kept, and hand over the history."""
+        self.flush()
+        if self.best_weights is not None:
+            self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+        self.history.stopped_early = self.step < self.total_steps
+        self.history.peak_memory = peak_memory(self.accelerator.device)
+        return self.history
+
+    def progress_bar(self) -> tqdm:
+        """A bar on standard error; none where PLM_PROGRESS=0, as when notebooks are executed."""
+        show = self.config.progress
+        if show is None:
+            show = os.environ.get("PLM_PROGRESS") != "0"
+        return tqdm(
+            desc="training",
+            total=self.total_steps,
+            initial=self.step,
+            unit="update",
+            leave=False,
+            disable=not (show and self.accelerator.is_main_process),
+        )

@@ -1,0 +1,82 @@
+"""Real processes, killed and resumed; one process against two."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from helpers.training import checkpoints
+
+BATCHES = 48  # that the first process collates: 24 updates of 2, and one for the checks
+
+
+def launch(folder: Path, *options: str, processes: int = 1) -> int:
+    """Run tests.training_process to its end; returns the exit code."""
+    folder.mkdir(exist_ok=True)
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "tests.training_process"]
+    done = subprocess.run(
+        [*command, str(folder), *options], check=False, capture_output=True, text=True, timeout=300
+    )
+    print(done.stderr[-3000:])
+    return done.returncode
+
+
+def result(folder: Path) -> tuple[dict, dict[str, torch.Tensor]]:
+    return json.loads((folder / "result.json").read_text()), load_file(
+        folder / "result.safetensors"
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The same run on one and on two processes, left alone."""
+    folders = {n: tmp_path_factory.mktemp(f"whole-{n}") for n in (1, 2)}
+    for processes, folder in folders.items():
+        half = ["--half"] if processes == 2 else []
+        assert launch(folder, *half, processes=processes) == 0
+    return {processes: result(folder) for processes, folder in folders.items()}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path, uninterrupted, processes):
+    """Killed at a random batch, with accumulation, dropout, random labels and best weights."""
+    half = ["--half"] if processes == 2 else []
+    kill_at = random.SystemRandom().randrange(12, BATCHES)
+    print(f"killed at batch {kill_at}")
+    assert launch(tmp_path, "--kill-at", str(kill_at), *half, processes=processes) != 0
+    assert not (tmp_path / "result.json").exists()
+    assert checkpoints.latest(tmp_path / "checkpoints") is not None
+    assert launch(tmp_path, *half, processes=processes) == 0
+    numbers, weights = result(tmp_path)
+    expected_numbers, expected_weights = uninterrupted[processes]
+    assert numbers == expected_numbers
+    assert weights.keys() == expected_weights.keys()
+    for name, value in expected_weights.items():
+        assert torch.equal(weights[name], value), name
+
+
+def test_two_processes_with_half_the_batch_equal_one(tmp_path):
+    """Without dropout, whose units differ by process; within float tolerance."""
+    assert launch(tmp_path / "one", "--dropout", "0") == 0
+    assert launch(tmp_path / "two", "--dropout", "0", "--half", processes=2) == 0
+    one, one_weights = result(tmp_path / "one")
+    two, two_weights = result(tmp_path / "two")
+    assert two["losses"] == pytest.approx(one["losses"], abs=2e-5)
+    assert [e["step"] for e in two["evaluations"]] == [e["step"] for e in one["evaluations"]]
+    for ours, theirs in zip(two["evaluations"], one["evaluations"], strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=2e-5)
+    for name, value in one_weights.items():
+        torch.testing.assert_close(two_weights[name], value, rtol=0, atol=1e-4)
+
+
+def test_a_checkpoint_is_not_for_another_number_of_processes(tmp_path):
+    assert launch(tmp_path, "--half", "--kill-at", "30") != 0
+    assert launch(tmp_path, "--half", processes=2) != 0
+    # The folder is as it was: the run still goes on with one process.
+    assert launch(tmp_path, "--half") == 0

@@ -1,0 +1,76 @@
+"""A small training run as a program of its own, for tests that kill it or start it twice.
+
+    python -m tests.training_process FOLDER [--kill-at N] [--half] [--dropout P]
+
+Writes FOLDER/result.json (losses, evaluations) and FOLDER/result.safetensors (weights) when
+it gets to its end. With --kill-at, the first process sends itself SIGKILL when it collates
+its N-th batch. With --half, the batch is half as large: for two processes.
+"""
+
+import argparse
+import json
+import os
+import signal
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_model
+
+from helpers.training.loop import TrainingConfig, evaluate, train
+from helpers.training.processes import join_processes
+from tests.tiny import collate, tagger, tagging_data
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kill-at", type=int)
+    parser.add_argument("--half", action="store_true")
+    parser.add_argument("--dropout", type=float, default=0.1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # two processes on two cores
+    accelerator = join_processes()
+    collated = 0
+
+    def collate_or_die(examples):
+        nonlocal collated
+        collated += 1
+        if collated == arguments.kill_at and accelerator.is_main_process:
+            os.kill(os.getpid(), signal.SIGKILL)
+        batch = collate(examples)
+        # A random mask, as in masked language modelling: it must come back after a resume.
+        keep = torch.rand(batch["labels"].shape) < 0.8
+        batch["labels"] = batch["labels"].where(keep | (arguments.dropout == 0), -100)
+        batch["labels"][:, 0] = batch["input_ids"][:, 0] % 3  # one label at least
+        return batch
+
+    model = tagger(dropout=arguments.dropout)
+    history = train(
+        model,
+        tagging_data(45),  # not a multiple of anything: the last window is smaller
+        TrainingConfig(
+            epochs=4,
+            batch_size=2 if arguments.half else 4,
+            accumulation=2,
+            learning_rate=1e-2,
+            precision="fp32",
+            evaluate_every=5,
+            best_metric="loss",
+            higher_is_better=False,
+            checkpoint_dir=arguments.folder / "checkpoints",
+            checkpoint_every=3,
+            resume=True,
+            progress=False,
+        ),
+        collate_fn=collate_or_die,
+        evaluate=lambda model: evaluate(model, tagging_data(21, seed=1), collate_fn=collate),
+    )
+    if accelerator.is_main_process:
+        save_model(model, str(arguments.folder / "result.safetensors"))
+        result = {"losses": history.losses, "evaluations": history.evaluations}
+        (arguments.folder / "result.json").write_text(json.dumps(result))
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()
