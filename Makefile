@@ -41,7 +41,7 @@ lab: $(READY) assets ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
 execute: $(READY) assets ## run the notebooks in place (NB=notebooks/11-….ipynb for one), with clean diffs
-	@$(BIN)/python -m tests.notebooks.execute $(NB)
+	@$(BIN)/python -m scripts.execute_notebooks $(NB)
 
 lint: $(READY) ## check the form of all code, notebooks included
 	@$(BIN)/ruff check .
@@ -53,6 +53,12 @@ format: $(READY) ## mend what lint can mend
 
 bench: $(READY) assets ## measure the training loop against other loops (about 15 minutes, idle machine)
 	@$(BIN)/python -m benchmarks.finetuning
+
+address: $(READY) ## set the project's public address everywhere: make address URL=https://github.com/name/repo
+	@$(BIN)/python -m scripts.set_address $(URL)
+
+lock: ## renew requirements.txt from pyproject.toml in a fresh environment
+	@bash scripts/lock.sh $(PYTHON)
 
 clean: ## remove the rendered book and caches; keep .venv and the assets
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis

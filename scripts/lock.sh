@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Renew requirements.txt: install what pyproject.toml asks for into a fresh environment, and
+# freeze it. Then run the notebooks again (make execute) and look at what changed.
+set -euo pipefail
+python=${1:-python3}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"$python" -m venv "$folder/venv"
+"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check ".[book,test]"
+{
+  echo "# The one environment that the notebooks' stored outputs come from (Python 3.11, Linux)."
+  echo "# A full freeze of what pyproject.toml and its extras ask for; \`make lock\` renews it."
+  # A local build's version ("2.13.0+cpu") is not on the index.
+  "$folder/venv/bin/python" -m pip freeze --exclude plm-book-helpers | sed 's/+cpu$//'
+} > requirements.txt
+echo "requirements.txt holds $(grep -c == requirements.txt) packages."

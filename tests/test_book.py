@@ -1,0 +1,256 @@
+"""The built book, opened in a real browser, and the data page's numbers.
+
+The book is built with every warning as an error. The browser is a Chromium of the system; where
+there is none, its tests are skipped, or fail when CI is set.
+"""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.set_address import ROOT, configured_url
+
+CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+FILES = [chapter["file"] for part in CONTENTS["parts"] for chapter in part["chapters"]]
+PAGES = [CONTENTS["root"], *FILES]
+CHAPTERS = [name for name in PAGES if name.startswith("notebooks/")]
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# What reaches over the right edge and stands in nothing that scrolls. MathJax hides a copy of
+# each formula for screen readers, which takes no room.
+TOO_WIDE = """() => [...document.querySelectorAll('article *')].filter(element => {
+  if (element.closest('mjx-assistive-mml')) return false;
+  if (element.getBoundingClientRect().right <= innerWidth + 1) return false;
+  for (let e = element.parentElement; e && e.tagName != 'ARTICLE'; e = e.parentElement)
+    if (['auto', 'scroll'].includes(getComputedStyle(e).overflowX)) return false;
+  return true;
+}).map(element => element.outerHTML.slice(0, 80))"""
+
+BAD_IMAGES = """() => [...document.querySelectorAll('article img')].filter(image =>
+  !image.complete || image.naturalWidth == 0 || !image.alt.trim() || image.alt.includes('_images/')
+).map(image => image.outerHTML.slice(0, 120))"""
+
+BAD_MATH = """() => [...document.querySelectorAll('article .math')].filter(math =>
+  !math.querySelector('mjx-container') || math.querySelector('mjx-merror')
+).map(math => math.textContent.slice(0, 80))"""
+
+PAGE_WIDTH = "() => document.documentElement.scrollWidth - innerWidth"
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory):
+    """The folder of the rendered pages, built from scratch with every warning as an error."""
+    folder = tmp_path_factory.mktemp("book")
+    # Beside this Python, where a virtual environment keeps it.
+    program = shutil.which("jupyter-book", path=str(Path(sys.executable).parent))
+    assert program, "jupyter-book isn't installed in this environment; run `make env`"
+    command = [program, "build", ".", "--path-output", str(folder)]
+    command += ["--all", "-W", "--keep-going", "-n"]
+    result = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert result.returncode == 0, f"{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
+    return folder / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if not program:
+        reason = f"no browser found among {', '.join(names)}; install chromium, or set CHROMIUM"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        """Keep the requests out of the tests' output."""
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """A function that serves a folder on this machine and returns its address."""
+    servers = []
+
+    def start(folder):
+        handler = functools.partial(QuietHandler, directory=str(folder))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def site(html, serve):
+    return serve(html)
+
+
+@dataclass
+class Visit:
+    """What a browser saw on one page; every list is empty when all is well."""
+
+    errors: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    too_wide: list[str] = field(default_factory=list)
+    bad_images: list[str] = field(default_factory=list)
+    bad_math: list[str] = field(default_factory=list)
+
+
+def visit(browser, url, base, viewport):
+    """Open a page under `base`, wait until it is quiet, and return what is wrong with it."""
+    seen = Visit()
+    page = browser.new_page(viewport=viewport)
+
+    def on_request(route):
+        if route.request.url.startswith((base, "data:", "blob:")):
+            route.continue_()
+        else:
+            seen.outside.append(route.request.url)
+            route.abort()
+
+    page.route("**/*", on_request)
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("console", lambda m: m.type == "error" and seen.errors.append(m.text))
+    page.on("requestfailed", lambda request: seen.failed.append(request.url))
+    page.on("response", lambda r: r.status >= 400 and seen.failed.append(f"{r.status} {r.url}"))
+    page.goto(url, wait_until="networkidle")
+    page.wait_for_function("!window.MathJax || !!MathJax.startup?.promise")
+    page.evaluate("async () => { await window.MathJax?.startup?.promise }")
+    seen.too_wide = page.evaluate(TOO_WIDE)
+    if (excess := page.evaluate(PAGE_WIDTH)) > 0:
+        seen.too_wide.append(f"the page is {excess} pixels wider than the window")
+    seen.bad_images = page.evaluate(BAD_IMAGES)
+    seen.bad_math = page.evaluate(BAD_MATH)
+    page.close()
+    return seen
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_whole_in_a_browser(browser, site, name, viewport):
+    assert visit(browser, f"{site}/{name}.html", site, viewport) == Visit()
+
+
+@pytest.mark.parametrize("name", [CONTENTS["root"], *CHAPTERS])
+def test_page_is_whole_when_opened_as_a_file(browser, html, name):
+    page = html / f"{name}.html"
+    assert visit(browser, page.as_uri(), html.as_uri(), DESKTOP) == Visit()
+
+
+BROKEN_PAGE = """<!doctype html><title>Broken</title><article>
+<img src="missing.png" alt="A line"><img src="data:image/gif;base64,
+R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==" alt="../_images/a.png">
+<div style="width: 3000px">wide</div><div class="math">\\[x\\]</div></article>
+<script src="https://example.org/x.js"></script><script>undefinedName()</script>"""
+
+
+def test_a_visit_sees_what_is_wrong_with_a_page(browser, serve, tmp_path):
+    (tmp_path / "broken.html").write_text(BROKEN_PAGE, "utf-8")
+    base = serve(tmp_path)
+    seen = visit(browser, f"{base}/broken.html", base, PHONE)
+    assert seen.outside == ["https://example.org/x.js"]
+    assert any("undefinedName" in error for error in seen.errors)
+    assert f"404 {base}/missing.png" in seen.failed
+    assert any("wide" in element for element in seen.too_wide)
+    assert any("pixels wider" in text for text in seen.too_wide)
+    assert len(seen.bad_images) == 2
+    assert seen.bad_math == ["\\[x\\]"]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter_opens_in_colab_and_hides_its_solutions(browser, site, name):
+    page = browser.new_page(viewport=DESKTOP)
+    page.goto(f"{site}/{name}.html", wait_until="networkidle")
+    slug = configured_url().removeprefix("https://github.com/")
+    target = f"https://colab.research.google.com/github/{slug}/blob/main/{name}.ipynb"
+    assert page.locator(f"a[href='{target}']").count() == 1
+    assert page.locator("article mjx-container").count() > 0
+    solutions = page.locator("article div.solution").count()
+    assert solutions == page.locator("article div.exercise").count() > 0
+    assert page.locator("article div.solution.toggle-hidden").count() == solutions
+    page.close()
+
+
+def test_first_page_leads_to_the_book(browser, site):
+    page = browser.new_page(viewport=DESKTOP)
+    page.goto(f"{site}/index.html")
+    page.wait_for_url(f"{site}/{CONTENTS['root']}.html")
+    assert page.locator("article h1").inner_text().startswith("Pretrained Language Models")
+    page.close()
+
+
+def split_counts():
+    """The rows of the data page's table of splits: {(function, class): counts}."""
+    text = (ROOT / "book" / "data-and-licences.md").read_text("utf-8")
+    row = re.compile(
+        r"^\| `(\w+\(.*?\))` \| ([\w ]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", re.M
+    )
+    return {
+        (match[1], match[2]): [int(count.replace(",", "")) for count in match.groups()[2:]]
+        for match in row.finditer(text)
+    }
+
+
+def corpus_counts():
+    """The same, counted in the corpora themselves."""
+    from helpers.data import corpora
+
+    counts = {}
+    splits = ("train", "validation", "test")
+    for function, arguments in (
+        ("bbc_news()", {}),
+        ("movie_reviews()", {}),
+        ("movie_reviews(binary=True)", {"binary": True}),
+    ):
+        corpus = getattr(corpora, function.partition("(")[0])(**arguments)
+        counts[function, "all"] = [len(corpus[split]) for split in splits]
+        for number, name in enumerate(corpus["train"].features["label"].names):
+            counts[function, name] = [list(corpus[s]["label"]).count(number) for s in splits]
+    corpus = corpora.conll2003()
+    counts["conll2003()", "all sentences"] = [len(corpus[split]) for split in splits]
+    tags = corpus["train"].features["ner_tags"].feature
+    for kind in ("PER", "ORG", "LOC", "MISC"):
+        start = tags.str2int(f"B-{kind}")
+        counts["conll2003()", f"{kind} entities"] = [
+            sum(list(sentence).count(start) for sentence in corpus[split]["ner_tags"])
+            for split in splits
+        ]
+    return counts
+
+
+def test_data_page_states_the_exact_counts():
+    assert split_counts() == corpus_counts()

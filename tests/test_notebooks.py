@@ -1,0 +1,201 @@
+"""Every chapter has the promised form, and each check of the form finds what it is for.
+
+nbval runs the notebooks themselves: see pyproject.toml.
+"""
+
+import copy
+import re
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from scripts import execute_notebooks, notebook_form
+from scripts.set_address import ROOT, configured_url
+
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+URL = "https://github.com/ada/book"
+PICTURE = new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
+def test_chapter_has_the_promised_form(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook_form.findings(notebook, path.parent, configured_url()) == []
+
+
+def test_contents_and_readme_list_every_chapter():
+    names = {path.stem for path in CHAPTERS}
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    files = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    listed = {name.removeprefix("notebooks/") for name in files if name.startswith("notebooks/")}
+    readme = (ROOT / "README.md").read_text("utf-8")
+    linked = set(re.findall(r"\(notebooks/([\w-]+)\.ipynb\)", readme))
+    in_colab = set(re.findall(r"/blob/main/notebooks/([\w-]+)\.ipynb\)", readme))
+    assert names == listed == linked == in_colab
+
+
+def exercise(number, options=":class: dropdown"):
+    return (
+        f"```{{exercise}} A title\n:label: ex-{number}\nThe task.\n```\n\n"
+        f"```{{solution}} ex-{number}\n{options}\nThe solution.\n```\n"
+    )
+
+
+@pytest.fixture
+def chapter():
+    """A small chapter of the right form."""
+    headings = "\n\n".join(f"## {name}\nText." for name in notebook_form.SECTIONS)
+    mistake = "(correction-1)=\n````{admonition} A common mistake\n:class: correction\nNo.\n````"
+    cells = [
+        new_markdown_cell("# A chapter\n\nA [link](#here), [another](https://example.org)."),
+        new_code_cell(notebook_form.SETUP_CELL.format(url=URL), execution_count=1),
+        new_code_cell("# NBVAL_CHECK_OUTPUT\nprint(1)", execution_count=2),
+        new_code_cell("plot()", execution_count=3, outputs=[copy.deepcopy(PICTURE)]),
+        new_markdown_cell(f"{mistake}\n\n```python\n# not a title, [no](link.md)\n```"),
+        new_markdown_cell(headings + "\n\n" + "\n".join(exercise(n) for n in range(3))),
+        new_code_cell(""),
+    ]
+    cells[2].outputs = [new_output("stream", name="stdout", text="1\n")]
+    cells[3].metadata["mystnb"] = {"image": {"alt": "A rising line"}}
+    notebook = new_notebook(cells=cells)
+    execute_notebooks.normalise(notebook)
+    return notebook
+
+
+def test_a_chapter_of_the_right_form_has_no_findings(chapter, tmp_path):
+    nbformat.validate(chapter)
+    assert notebook_form.findings(chapter, tmp_path, URL) == []
+
+
+def stream(name, text):
+    return new_output("stream", name=name, text=text)
+
+
+def set_source(index, source):
+    return lambda notebook: notebook.cells[index].update(source=source)
+
+
+def replace_source(index, old, new):
+    def change(notebook):
+        cell = notebook.cells[index]
+        assert old in cell.source
+        cell.source = cell.source.replace(old, new, 1)
+
+    return change
+
+
+def set_outputs(index, *outputs):
+    return lambda notebook: notebook.cells[index].update(outputs=list(outputs))
+
+
+def set_count(index, count):
+    return lambda notebook: notebook.cells[index].update(execution_count=count)
+
+
+BROKEN = {
+    "no code": (lambda nb: nb.update(cells=nb.cells[:1]), "the first must be the set-up cell"),
+    "other set-up": (replace_source(1, "seed=0", "seed=1"), "isn't the set-up cell"),
+    "other address": (replace_source(1, "ada/book", "eve/book"), "isn't the set-up cell"),
+    "not run": (set_count(2, None), "counts are [1, None, 3], expected 1 to 3"),
+    "run in another order": (set_count(2, 7), "counts are [1, 7, 3]"),
+    "error": (set_outputs(3, new_output("error", ename="E", evalue="x")), "cell 4 stores an error"),
+    "stderr": (set_outputs(3, stream("stderr", "careful")), "cell 4 stores stderr output"),
+    "widget": (
+        set_outputs(
+            3, new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}})
+        ),
+        "cell 4 stores a widget",
+    ),
+    "bar": (set_outputs(3, stream("stdout", " 40%|████    | 4/10")), "stores a progress bar"),
+    "rate": (set_outputs(3, stream("stdout", "10 of 10, 3.1it/s")), "stores a progress bar"),
+    "rewritten line": (set_outputs(3, stream("stdout", "1\r2\r3")), "stores a progress bar"),
+    "path in source": (set_source(3, "open('/home/ada/x')"), "machine path: /home/ada"),
+    "path in output": (set_outputs(3, stream("stdout", "in /tmp/x1")), "machine path: /tmp/x1"),
+    "path on Windows": (set_source(4, "see C:\\data"), "machine path: C:\\"),
+    "nothing to compare": (set_outputs(2), "is marked # NBVAL_CHECK_OUTPUT but has no output"),
+    "never compared": (set_count(2, None), "OUTPUT but has no execution count"),
+    "picture without words": (
+        lambda nb: nb.cells[3].metadata.pop("mystnb"),
+        "cell 4 shows an image without metadata.mystnb.image.alt",
+    ),
+    "picture with blank words": (
+        lambda nb: nb.cells[3].metadata["mystnb"]["image"].update(alt=" "),
+        "cell 4 shows an image without",
+    ),
+    "image without words": (set_source(4, "![](x.png)"), "shows x.png without alternative text"),
+    "figure without words": (set_source(4, "```{figure} x.png\n:width: 1\n```"), "without :alt:"),
+    "missing image": (set_source(4, "![A line](x.png)"), "links to x.png, which doesn't exist"),
+    "missing page": (set_source(4, "[set-up](../no.md#a)"), "links to ../no.md#a, which doesn't"),
+    "two titles": (replace_source(5, "## Summary", "# Summary"), "there are 2 titles"),
+    "no title": (replace_source(0, "# A", "A"), "doesn't begin with its title"),
+    "late title": (replace_source(0, "# A", "Hello.\n\n# A"), "doesn't begin with its title"),
+    "no summary": (replace_source(5, "## Summary", "## The end"), "'## Summary' is missing"),
+    "two exercises": (replace_source(5, exercise(2), ""), "2 exercises, expected at least 3"),
+    "no solution": (replace_source(5, "{solution} ex-1", "{note} ex-1"), "ex-1 has no solution"),
+    "open solution": (replace_source(5, exercise(1), exercise(1, "")), "of ex-1 isn't hidden"),
+    "no label": (replace_source(5, ":label: ex-2\n", ""), "an exercise has no :label:"),
+    "no correction": (replace_source(4, "correction\n", "note\n"), "no box corrects a common"),
+    "other kernel": (lambda nb: nb.metadata.kernelspec.update(name="env"), "isn't python3"),
+    "widget state": (lambda nb: nb.metadata.update(widgets={}), "the state of widgets"),
+    "version": (lambda nb: nb.metadata.language_info.update(version="3"), "version of Python"),
+    "times": (lambda nb: nb.cells[3].metadata.update(execution={}), "stores execution times"),
+    "same id": (lambda nb: nb.cells[3].update(id=nb.cells[2].id), "two cells have the same"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_form_is_found(name, chapter, tmp_path):
+    change, expected = BROKEN[name]
+    change(chapter)
+    found = notebook_form.findings(chapter, tmp_path, URL)
+    assert any(expected in finding for finding in found), found
+
+
+def test_gated_exercises_and_web_addresses_are_fine(chapter, tmp_path):
+    gated = "```{exercise-start}\n:label: ex-9\n```\nTask.\n```{exercise-end}\n```\n"
+    gated += "```{solution-start} ex-9\n:class: dropdown\n```\nIt.\n```{solution-end}\n```\n"
+    replace_source(5, exercise(2), gated)(chapter)
+    set_outputs(3, stream("stdout", "https://example.org/home/page and x/tmp/y"))(chapter)
+    assert notebook_form.findings(chapter, tmp_path, URL) == []
+
+
+def written(path, *sources):
+    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
+    return path
+
+
+def test_executing_twice_leaves_the_same_file(tmp_path):
+    path = written(tmp_path / "a.ipynb", "x = 2", "", "import os\nprint(os.getcwd() == '.')\nx")
+    notebook = nbformat.read(path, as_version=4)
+    peak = execute_notebooks.execute(notebook, tmp_path)
+    execute_notebooks.normalise(notebook)
+    first = copy.deepcopy(notebook)
+    execute_notebooks.execute(notebook, tmp_path)
+    execute_notebooks.normalise(notebook)
+    assert notebook == first
+    assert [cell.execution_count for cell in notebook.cells] == [1, None, 2]
+    assert [out.get("text", out.get("data")) for out in notebook.cells[2].outputs] == [
+        "False\n",
+        {"text/plain": "2"},
+    ]
+    assert 10 * 2**20 < peak < 10 * 2**30  # a kernel alone takes some tens of MiB
+
+
+def test_a_failing_cell_is_named_and_the_file_stays(tmp_path, monkeypatch, capsys):
+    path = written(tmp_path / "a.ipynb", "x = 1", "y = x / 0", "print(3)")
+    before = path.read_bytes()
+    monkeypatch.setattr("sys.argv", ["execute", str(path)])
+    assert execute_notebooks.main() == 1
+    errors = capsys.readouterr().err
+    assert "cell 2 failed" in errors
+    assert "ZeroDivisionError" in errors
+    assert path.read_bytes() == before
+
+
+def test_a_notebook_that_does_not_exist_is_named(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["execute", "nowhere.ipynb"])
+    assert execute_notebooks.main() == 1
+    assert "no such notebook: nowhere.ipynb" in capsys.readouterr().err
