@@ -107,3 +107,5 @@ def test_bad_datasets_are_named():
         sequence_lengths(classification_data(4).select([]))
     with pytest.raises(ValueError, match=r"'text'.*no 'input_ids'"):
         sequence_lengths([{"text": "a"}])
+    with pytest.raises(TypeError, match=r"IterableDataset.*streaming=False"):
+        sequence_lengths(classification_data(4).to_iterable_dataset())

@@ -34,6 +34,49 @@ def test_the_loss_does_not_depend_on_the_batches(make, data):
         assert loss == pytest.approx(whole, abs=1e-5)
 
 
+def test_a_batch_without_labels_adds_nothing():
+    rows = list(tagging_data(8))
+    expected = evaluate(tagger(), rows[1:], collate_fn=collate)["loss"]
+    rows[0] = rows[0] | {"labels": [-100] * len(rows[0]["labels"])}
+    for call in (evaluate, lambda *args, **kwargs: vars(predict(*args, **kwargs))):
+        loss = call(tagger(), rows, collate_fn=collate, batch_size=1)["loss"]
+        assert loss == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(ValueError, match="no label"):
+        evaluate(tagger(), rows[:1], collate_fn=collate)
+
+
+def test_blocks_of_one_length_need_no_mask():
+    rows = [{"input_ids": [1, 2, 3], "labels": [1, 2, 0]}] * 3
+
+    def without_mask(examples):
+        batch = collate(examples)
+        del batch["attention_mask"]
+        return batch
+
+    masked = predict(tagger(), rows, collate_fn=collate)
+    bare = predict(tagger(), rows, collate_fn=without_mask)
+    assert bare.loss == pytest.approx(masked.loss, abs=1e-6)
+    for a, b in zip(bare.logits, masked.logits, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+def test_a_sequence_of_several_classes():
+    model = classifier()
+    model.config.problem_type = "multi_label_classification"
+    truth = np.eye(3, dtype=np.float32)[[0, 2, 1, 0, 2]]
+    data = classification_data(5).remove_columns("labels").add_column("row", list(range(5)))
+
+    def collate_several(examples):
+        labels = torch.tensor(truth[[example["row"] for example in examples]])
+        return collate(examples) | {"labels": labels}
+
+    result = predict(model, data, collate_fn=collate_several, batch_size=2)
+    assert np.array_equal(result.labels, truth)
+    p = 1 / (1 + np.exp(-result.logits))
+    expected = -(truth * np.log(p) + (1 - truth) * np.log(1 - p)).mean()
+    assert result.loss == pytest.approx(expected, abs=1e-5)
+
+
 def test_metrics_see_the_predictions():
     def accuracy(predictions):
         return {"accuracy": float((predictions.logits.argmax(-1) == predictions.labels).mean())}

@@ -1,11 +1,15 @@
 """`train` against loops written out by hand, its settings one by one, and bad input."""
 
 import math
+import shutil
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from datasets import Dataset
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from datasets import Dataset, Features, List, Value
 
 from helpers.training import precision as precision_module
 from helpers.training import run as run_module
@@ -190,6 +194,13 @@ def test_best_weights_are_reloaded_and_patience_stops():
         assert name.endswith("position_ids") or not torch.equal(value, weights[3][name])
 
 
+def test_a_metric_that_is_not_a_number_is_never_the_best():
+    for first, second, best in [(math.nan, 0.5, 0.5), (0.5, math.nan, 0.5)]:
+        values = iter([first, second])
+        scripted = lambda _, values=values: {"f1": next(values)}  # noqa: E731
+        assert fit(evaluate=scripted, best_metric="f1")[1].best["f1"] == best
+
+
 def test_a_metric_where_lower_is_better():
     values = iter([0.5, 0.9])
     _, history = fit(
@@ -200,6 +211,37 @@ def test_a_metric_where_lower_is_better():
 
 def test_evaluation_leaves_the_run_as_it_was():
     assert fit()[1].losses == fit(evaluate=validation_loss, evaluate_every=2)[1].losses
+
+
+def test_gradients_left_behind_are_dropped():
+    model = classifier()
+    model(**collate(list(classification_data(4)))).loss.backward()
+    assert fit(model)[1].losses == fit()[1].losses
+
+
+def test_trains_after_another_loop_in_bf16():
+    expected = fit()[1].losses
+    try:
+        Accelerator(mixed_precision="bf16", cpu=True)  # as transformers' Trainer does
+        assert fit()[1].losses == expected
+    finally:
+        AcceleratorState._reset_state()
+
+
+def test_what_a_model_computes_once_can_be_used_for_training():
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.scale = classifier(), None
+
+        def forward(self, **batch):
+            if self.scale is None:
+                self.scale = torch.ones((), device=batch["input_ids"].device)
+            output = self.inner(**batch)
+            output.loss = output.loss * self.scale
+            return output
+
+    assert fit(Scaled())[1].losses == fit()[1].losses
 
 
 def test_frozen_parameters_stay():
@@ -236,6 +278,8 @@ def test_a_causal_model_counts_its_shifted_labels():
     model = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2))
     labels = torch.tensor([[5, 6, -100], [7, 8, 9]])
     assert count_labels(model, {"labels": labels}) == 3
+    subclass = type("MyModel", (GPT2LMHeadModel,), {})(model.config)
+    assert count_labels(subclass, {"labels": labels}) == 3
     assert count_labels(tagger(), {"labels": labels}) == 5
     batch = {"input_ids": labels.clamp(0), "labels": labels}
     shifted = compute_loss(model.eval(), batch, shifted=True, label_smoothing=1e-12)
@@ -310,6 +354,9 @@ def test_bf16_trains_near_fp32_with_weights_in_fp32(monkeypatch):
         ({"batch_size": 0}, "batch_size=0"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0"),
         ({"warmup_ratio": 500}, "share of the run"),
+        ({"epochs": 0.5}, "epochs=0.5: it must be a whole number"),
+        ({"seed": -1}, "seed=-1.*0 or more"),
+        ({"best_metric": "loss"}, "higher_is_better=False"),
         ({"label_smoothing": 1.0}, r"label_smoothing=1\.0"),
         ({"weight_decay": math.nan}, "weight_decay=nan"),
         ({"precision": "int8"}, "'int8'.*choose one of"),
@@ -341,6 +388,70 @@ def test_labels_outside_the_classes(make, data, as_list):
         fit(make(), bad)
 
 
+def test_labels_of_a_fixed_length():
+    three = List(Value("int64"), length=3)
+    rows = {"input_ids": [[1, 2, 3]] * 9, "labels": [[0, 1, 2]] * 8 + [[0, 9, 2]]}
+    data = Dataset.from_dict(rows, features=Features(input_ids=three, labels=three))
+    assert len(fit(tagger(), data.select(range(8)))[1].losses) == 2
+    with pytest.raises(ValueError, match="Row 8 has the label 9"):
+        fit(tagger(), data)
+
+
+def test_a_column_of_names_beside_labels_from_collate_fn():
+    data = classification_data().rename_column("labels", "number")
+    data = data.add_column("label", ["a name"] * len(data))
+
+    def from_numbers(examples):
+        return collate(examples) | {"labels": torch.tensor([e["number"] for e in examples])}
+
+    def collate_ids(examples):
+        return from_numbers([{k: e[k] for k in ("input_ids", "number")} for e in examples])
+
+    model = classifier()
+    history = train(model, data, config(), collate_fn=collate_ids)
+    assert history.losses == fit()[1].losses
+
+
+def test_an_encoder_decoder_makes_its_inputs_from_the_labels():
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    model = T5ForConditionalGeneration(
+        T5Config(vocab_size=50, decoder_start_token_id=0, pad_token_id=0, **shape)
+    )
+    _, history = fit(model, tagging_data(), epochs=4)
+    assert history.losses[-1] < history.losses[0]
+    rows = list(tagging_data())
+    rows[7]["labels"] = [50]
+    with pytest.raises(ValueError, match="Row 7 has the label 50, but the model tells 50"):
+        fit(model, rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda batch: batch | {"token_type_ids": None}, "NoneType as 'token_type_ids'"),
+        (lambda batch: batch | {"text": ["a"]}, "list as 'text'.*remove_columns"),
+        (lambda batch: tuple(batch.values()), "dict of tensors, not a tuple"),
+    ],
+)
+def test_a_batch_that_is_no_dict_of_tensors(change, message):
+    def bad(examples):
+        return change(collate(examples))
+
+    for call in (
+        lambda: train(classifier(), classification_data(), config(), collate_fn=bad),
+        lambda: evaluate(classifier(), classification_data(), collate_fn=bad),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+
+
+def test_weights_in_half_precision():
+    with pytest.raises(ValueError, match=r"torch\.bfloat16.*dtype=torch\.float32"):
+        fit(classifier().bfloat16())
+
+
 def test_an_empty_split():
     empty = classification_data().select([])
     with pytest.raises(ValueError, match="empty"):
@@ -358,7 +469,8 @@ def test_a_sequence_longer_than_the_positions():
             call()
 
 
-def test_roberta_has_fewer_positions_than_its_table():
+@pytest.mark.parametrize(("padding", "positions"), [(1, POSITIONS), (0, POSITIONS + 1)])
+def test_roberta_has_fewer_positions_than_its_table(padding, positions):
     from transformers import RobertaConfig, RobertaForSequenceClassification
 
     model = RobertaForSequenceClassification(
@@ -369,12 +481,24 @@ def test_roberta_has_fewer_positions_than_its_table():
             num_attention_heads=2,
             intermediate_size=16,
             max_position_embeddings=POSITIONS + 2,
+            pad_token_id=padding,
+            num_labels=3,
         )
     )
     rows = list(classification_data())
-    rows[3]["input_ids"] = [2] * (POSITIONS + 1)
-    with pytest.raises(ValueError, match="32 positions"):
-        fit(model, Dataset.from_list(rows))
+    rows[3]["input_ids"] = [2] * positions
+    assert fit(model, rows)[1].losses, "as many as there are is not too many"
+    rows[3]["input_ids"] = [2] * (positions + 1)
+    with pytest.raises(ValueError, match=f"{positions} positions"):
+        fit(model, rows)
+
+
+def test_a_model_without_a_limit():
+    from transformers import XLNetConfig, XLNetForSequenceClassification
+
+    shape = {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 16}
+    model = XLNetForSequenceClassification(XLNetConfig(vocab_size=50, num_labels=3, **shape))
+    assert len(fit(model, epochs=1)[1].losses) == 5
 
 
 def test_a_best_metric_that_is_not_there():
@@ -382,6 +506,10 @@ def test_a_best_metric_that_is_not_there():
         fit(evaluate=validation_loss, best_metric="f1")
     with pytest.raises(ValueError, match="needs an `evaluate` function"):
         fit(best_metric="f1")
+    with pytest.raises(ValueError, match="evaluate_every=5 needs an `evaluate` function"):
+        fit(evaluate_every=5)
+    with pytest.raises(TypeError, match="returned None: it must return a dict"):
+        fit(evaluate=lambda _: None)
 
 
 # Checkpoints within one process; test_training_resume.py kills real ones.
@@ -398,8 +526,9 @@ def test_a_used_folder_is_not_overwritten(tmp_path):
 
 
 def test_a_finished_run_comes_back_as_it_was(tmp_path):
-    model, history = resumable(tmp_path, evaluate=validation_loss, best_metric="loss")
-    again, history_again = resumable(tmp_path, evaluate=validation_loss, best_metric="loss")
+    settings = {"best_metric": "loss", "higher_is_better": False}
+    model, history = resumable(tmp_path, evaluate=validation_loss, **settings)
+    again, history_again = resumable(tmp_path, evaluate=validation_loss, **settings)
     assert history.losses == history_again.losses
     assert history.best == history_again.best
     for a, b in zip(model.parameters(), again.parameters(), strict=True):
@@ -408,8 +537,45 @@ def test_a_finished_run_comes_back_as_it_was(tmp_path):
 
 def test_only_the_newest_checkpoints_stay(tmp_path):
     (tmp_path / "step-00000099.partial").mkdir()  # as a killed run leaves it
+    (tmp_path / "notes.partial").touch()  # the user's own
     resumable(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000009", "step-00000010"]
+    names = ["notes.partial", "step-00000009", "step-00000010"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    calls = []
+    with pytest.raises(FileExistsError):
+        fit(checkpoint_dir=tmp_path / "file", evaluate=calls.append)
+    assert not calls, "before any work"
+
+
+def test_numbers_of_numpy_go_into_a_checkpoint(tmp_path):
+    numbers = {"a": np.float32(0.5), "b": np.int64(3), "c": np.ones(2), "d": torch.tensor(2)}
+    fit(checkpoint_dir=tmp_path, evaluate=lambda _: numbers, steps=np.int64(5))
+    _, history = resumable(tmp_path, evaluate=lambda _: {}, steps=5)
+    assert history.evaluations == [{"step": 5, "a": 0.5, "b": 3, "c": [1, 1], "d": 2}]
+
+
+def test_weights_that_lie_transposed_in_memory(tmp_path):
+    """As after loading weights of another framework; AdamW's averages must lie like them."""
+
+    def transposed():
+        model = classifier()
+        linear = model.bert.pooler.dense
+        linear.weight = torch.nn.Parameter(linear.weight.detach().T.contiguous().T)
+        assert not linear.weight.is_contiguous()
+        return model
+
+    settings = {"evaluate": lambda _: {"f1": 1.0}, "best_metric": "f1", "evaluate_every": 10}
+    model, history = resumable(tmp_path, model=transposed(), **settings)
+    checkpoints = sorted(tmp_path.iterdir())
+    shutil.rmtree(checkpoints[1])  # so the last update is done again
+    again, history_again = resumable(tmp_path, model=transposed(), **settings)
+    assert history.losses == history_again.losses
+    for a, b in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(
@@ -419,6 +585,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
         ({"model": classifier(num_labels=4)}, "model: "),
         ({"data": classification_data(seed=3)}, "dataset: '40 rows"),
         ({"batch_size": 4}, "batch_size: 8 there, 4 now"),
+        ({"data": [row | {"labels": 0} for row in classification_data()]}, "dataset: '40 rows"),
     ],
 )
 def test_a_checkpoint_of_another_run(tmp_path, changes, name):

@@ -29,13 +29,13 @@ def main():
     parser.add_argument("--dropout", type=float, default=0.1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # two processes on two cores
-    accelerator = join_processes()
+    group = join_processes()
     collated = 0
 
     def collate_or_die(examples):
         nonlocal collated
         collated += 1
-        if collated == arguments.kill_at and accelerator.is_main_process:
+        if collated == arguments.kill_at and group.is_main_process:
             os.kill(os.getpid(), signal.SIGKILL)
         batch = collate(examples)
         # A random mask, as in masked language modelling: it must come back after a resume.
@@ -65,11 +65,11 @@ def main():
         collate_fn=collate_or_die,
         evaluate=lambda model: evaluate(model, tagging_data(21, seed=1), collate_fn=collate),
     )
-    if accelerator.is_main_process:
+    if group.is_main_process:
         save_model(model, str(arguments.folder / "result.safetensors"))
         result = {"losses": history.losses, "evaluations": history.evaluations}
         (arguments.folder / "result.json").write_text(json.dumps(result))
-    accelerator.end_training()
+    group.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -24,8 +24,14 @@ def sequence_lengths(dataset: Sequence) -> np.ndarray:
     """Pieces per sequence, int64 of shape (n,), from the column `input_ids`.
 
     Raises:
+        TypeError: if the dataset has no length or no row numbers, as an `IterableDataset`.
         ValueError: if the dataset is empty or has no `input_ids`.
     """
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise TypeError(
+            f"The dataset, of type {type(dataset).__name__}, has no length or no row numbers. "
+            "Give a map-style dataset or a list: load it with streaming=False."
+        )
     if len(dataset) == 0:
         raise ValueError("The dataset is empty: there is nothing to train or evaluate on.")
     columns = dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0])

@@ -59,7 +59,7 @@ def save(
     """Write the checkpoint of `progress.step` and drop all but the newest `KEEP`."""
     target = folder / f"step-{progress.step:08d}"
     partial = target.with_suffix(_PARTIAL)
-    for leftover in folder.glob(f"*{_PARTIAL}"):
+    for leftover in folder.glob(f"step-*{_PARTIAL}"):
         shutil.rmtree(leftover)
     partial.mkdir(parents=True)
     save_model(model, str(partial / "model.safetensors"))
@@ -67,7 +67,9 @@ def save(
     if best_weights is not None:
         save_file(best_weights, partial / "best.safetensors")
     state = {"fingerprint": fingerprint, "scaler": scaler.state_dict(), **vars(progress)}
-    (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    # Metrics are often numpy's numbers or arrays, which json doesn't know.
+    text = json.dumps(state, default=lambda value: value.tolist())
+    (partial / "state.json").write_text(text, encoding="utf-8")
     if target.exists():  # the same step again, after a resume from an older checkpoint
         shutil.rmtree(target)
     partial.rename(target)
@@ -140,4 +142,9 @@ def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tenso
     parameters = dict(model.named_parameters())
     for full_name, value in tensors.items():
         name, key = full_name.rsplit("|", 1)
-        optimizer.state[parameters[name]][key] = value
+        parameter = parameters[name]
+        state = optimizer.state[parameter]
+        state[key] = value
+        if value.shape == parameter.shape:
+            # The fused update walks through memory, so both must lie there in the same order.
+            state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,6 +1,6 @@
 """Bad input, found before minutes of work are lost on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ from datasets import Dataset
 from torch import nn
 
 from helpers.training.batches import take
-from helpers.training.objective import IGNORED
+from helpers.training.objective import IGNORED, to_device
 
 
 def check_positions(model: nn.Module, lengths: np.ndarray):
@@ -20,12 +20,13 @@ def check_positions(model: nn.Module, lengths: np.ndarray):
         ValueError: naming the longest sequence, its row and the model's limit.
     """
     limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    if limit is None:
+    if limit is None or limit < 1:  # XLNet says -1: it has no limit
         return
     for name, module in model.named_modules():
         # RoBERTa's table starts after its padding index: two of its positions are never used.
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            limit = module.num_embeddings - (module.padding_idx or -1) - 1
+            unused = 0 if module.padding_idx is None else module.padding_idx + 1
+            limit = module.num_embeddings - unused
     row = int(np.argmax(lengths))
     if lengths[row] > limit:
         raise ValueError(
@@ -35,16 +36,39 @@ def check_positions(model: nn.Module, lengths: np.ndarray):
 
 
 def check_batch(batch: dict[str, torch.Tensor]):
-    """Reject a batch without labels.
+    """Reject a batch without labels, or with what isn't a tensor.
 
     Raises:
+        TypeError: naming what collate_fn returned.
         ValueError: naming the keys that are there.
     """
+    if not isinstance(batch, Mapping):
+        raise TypeError(f"collate_fn must return a dict of tensors, not a {type(batch).__name__}")
     if batch.get("labels") is None:
         raise ValueError(
             f"collate_fn returned the keys {sorted(batch)} but no 'labels': nothing to learn "
             "from. The dataset needs a column 'label' or 'labels', or a collate_fn that makes them."
         )
+    for key, value in batch.items():
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(
+                f"collate_fn returned a {type(value).__name__} as {key!r}: the model takes "
+                "tensors. Leave it out of the batch, or drop the column with remove_columns."
+            )
+
+
+def check_weights(model: nn.Module):
+    """Reject trainable weights in half precision: small updates would be rounded away.
+
+    Raises:
+        ValueError: naming a parameter and its dtype.
+    """
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
+            raise ValueError(
+                f"{name} is {parameter.dtype}, too coarse for small updates to add up. Load the "
+                "model with dtype=torch.float32; `precision` makes the matrix products fast."
+            )
 
 
 def check_labels(model: nn.Module, dataset: Sequence, collate_fn: Callable):
@@ -60,8 +84,9 @@ def check_labels(model: nn.Module, dataset: Sequence, collate_fn: Callable):
     if batch["labels"].is_floating_point():
         return
     device = next(model.parameters()).device
-    inputs = {key: value.to(device) for key, value in batch.items() if key != "labels"}
-    with torch.inference_mode():
+    # Class 0 always exists; an encoder-decoder makes its inputs from the labels.
+    inputs = to_device({**batch, "labels": torch.zeros_like(batch["labels"])}, device)
+    with torch.no_grad():  # not inference mode: a mask the model keeps must serve training
         classes = model(**inputs).logits.shape[-1]
     for row, label in _out_of_range(dataset, classes):
         raise ValueError(
@@ -83,9 +108,11 @@ def _out_of_range(dataset: Sequence, classes: int) -> list[tuple[int, int]]:
     else:
         column = pa.array([np.asarray(example[name]).tolist() for example in dataset])
     rows = np.arange(len(column))
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+    if hasattr(column.type, "value_field"):  # a list, of any kind
         rows = np.asarray(pyarrow.compute.list_parent_indices(column))
         column = pyarrow.compute.list_flatten(column)
+    if not pa.types.is_integer(column.type):  # names, scores: collate_fn makes the labels
+        return []
     values = np.asarray(column)
     bad = np.flatnonzero((values != IGNORED) & ((values < 0) | (values >= classes)))
     return [(int(rows[bad[0]]), int(values[bad[0]]))] if len(bad) else []

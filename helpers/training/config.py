@@ -1,6 +1,7 @@
 """What a training run is told: one flat dataclass, checked before any work is done."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Literal
 
@@ -52,11 +53,14 @@ class TrainingConfig:
     def _check_ranges(self):
         for name in ("epochs", "steps", "evaluate_every", "patience", "checkpoint_every"):
             value = getattr(self, name)
+            if value is not None and not isinstance(value, Integral):
+                raise ValueError(f"{name}={value!r}: it must be a whole number, or None")
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value}: it must be at least 1, or None")
-        for name in ("batch_size", "accumulation"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        for name, least in (("batch_size", 1), ("accumulation", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < least:
+                raise ValueError(f"{name}={value!r}: it must be a whole number, {least} or more")
         for name in ("learning_rate", "max_grad_norm"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -86,6 +90,11 @@ class TrainingConfig:
             raise ValueError(
                 f"patience={self.patience} needs a metric to watch: set best_metric, "
                 'for example best_metric="accuracy"'
+            )
+        if self.best_metric == "loss" and self.higher_is_better:
+            raise ValueError(
+                "best_metric='loss' with higher_is_better=True would keep the worst weights: "
+                "set higher_is_better=False"
             )
         if self.checkpoint_dir is None and (self.checkpoint_every or self.resume):
             raise ValueError(

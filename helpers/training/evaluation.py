@@ -12,7 +12,7 @@ from torch import nn
 from helpers.training.batches import sequence_lengths, take
 from helpers.training.checks import check_batch, check_positions
 from helpers.training.config import Precision
-from helpers.training.objective import count_labels, to_device
+from helpers.training.objective import IGNORED, count_labels, to_device
 from helpers.training.precision import autocast, resolve_precision
 from helpers.training.processes import join_processes
 
@@ -26,7 +26,8 @@ class Predictions:
     Attributes:
         logits: float32. (N, C) when there is one decision a sequence; a list of N arrays
             (n_i, C) when there is one a piece.
-        labels: int64 (N,), float32 (N,) for regression, or a list of N arrays (n_i,) with
+        labels: int64 (N,), float32 (N,) for regression, float32 (N, C) where a sequence can
+            be of several classes, or a list of N arrays (n_i,) with
             -100 where a piece has no label.
         loss: mean over the labels of the whole dataset, not over batches; nats for
             cross-entropy.
@@ -50,18 +51,19 @@ def predict(
     Raises:
         ValueError: for an empty dataset, one without labels, or sequences longer than the
             model's positions.
+        TypeError: for a dataset without a length, or a batch that isn't a dict of tensors.
     """
     rows, outputs = [], []
     loss, count = 0.0, 0
     for batch_rows, batch, result, n in _forward(model, dataset, collate_fn, batch_size, precision):
         rows += batch_rows.tolist()
         outputs += _unpad(result.logits.float().cpu().numpy(), batch)
-        loss, count = loss + result.loss.item() * n, count + n
+        loss, count = loss + _total(result.loss, n), count + n
     # gather_object joins the processes' lists, so each contributes a list of its parts.
     rows, outputs = gather_object(rows), gather_object(outputs)
     order = np.argsort(rows)
     logits, labels = zip(*(outputs[i] for i in order), strict=True)
-    if labels[0].ndim == 0:
+    if logits[0].ndim == 1:
         logits, labels = np.stack(logits), np.stack(labels)
     return Predictions(_as_list(logits), _as_list(labels), _mean(loss, count))
 
@@ -87,7 +89,7 @@ def evaluate(
         return {"loss": predictions.loss, **compute_metrics(predictions)}
     loss, count = 0.0, 0
     for _, _, result, n in _forward(model, dataset, collate_fn, batch_size, precision):
-        loss, count = loss + result.loss.item() * n, count + n
+        loss, count = loss + _total(result.loss, n), count + n
     return {"loss": _mean(loss, count)}
 
 
@@ -99,13 +101,14 @@ def _forward(
     check_positions(model, lengths)
     device = next(model.parameters()).device
     precision = resolve_precision(precision, device)
-    accelerator = join_processes()
+    group = join_processes()
     order = np.argsort(-lengths, kind="stable")  # the longest first: memory trouble shows at once
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     with _eval_mode(model), torch.inference_mode(), autocast(precision, device):
-        for rows in batches[accelerator.process_index :: accelerator.num_processes]:
-            batch = to_device(collate_fn(take(dataset, rows)), device)
+        for rows in batches[group.process_index :: group.num_processes]:
+            batch = collate_fn(take(dataset, rows))
             check_batch(batch)
+            batch = to_device(batch, device)
             yield rows, batch, model(**batch), count_labels(model, batch)
 
 
@@ -124,9 +127,10 @@ def _eval_mode(model: nn.Module):
 def _unpad(logits: np.ndarray, batch: dict[str, torch.Tensor]) -> list[tuple]:
     """One (logits, labels) pair a sequence, without the padded positions."""
     labels = batch["labels"].cpu().numpy()
-    if labels.ndim == 1:
+    mask = batch.get("attention_mask")
+    if logits.ndim == 2 or mask is None:
         return list(zip(logits, labels, strict=True))
-    real = batch["attention_mask"].bool().cpu().numpy()
+    real = mask.bool().cpu().numpy()
     return [
         (row_logits[keep], row_labels[keep])
         for row_logits, row_labels, keep in zip(logits, labels, real, strict=True)
@@ -137,7 +141,15 @@ def _as_list(values: np.ndarray | tuple) -> np.ndarray | list:
     return values if isinstance(values, np.ndarray) else list(values)
 
 
+def _total(mean_loss: torch.Tensor, count: int) -> float:
+    """The sum of a batch's losses; its mean over no label is 0/0, and adds nothing."""
+    return mean_loss.item() * count if count else 0.0
+
+
 def _mean(loss: float, count: int) -> float:
     """The mean over all processes' labels."""
     pairs = gather_object([(loss, count)])
-    return sum(part for part, _ in pairs) / sum(n for _, n in pairs)
+    labels = sum(n for _, n in pairs)
+    if labels == 0:
+        raise ValueError(f"The dataset has no label: all of them are {IGNORED}.")
+    return sum(part for part, _ in pairs) / labels

@@ -12,6 +12,7 @@ from helpers.training.config import TrainingConfig
 
 # Settings that may differ when a run goes on: they change no number.
 FREE_TO_CHANGE = ("checkpoint_dir", "checkpoint_every", "resume", "num_workers", "progress")
+COMPARED = ("input_ids", "labels", "label")
 SAMPLED_ROWS = 64  # enough to notice another corpus, few enough for a corpus of any size
 
 
@@ -27,12 +28,15 @@ def fingerprint(
     settings = {k: v for k, v in asdict(config).items() if k not in FREE_TO_CHANGE}
     shapes = [(name, tuple(p.shape), p.requires_grad) for name, p in model.named_parameters()]
     rows = np.unique(np.linspace(0, len(lengths) - 1, SAMPLED_ROWS).astype(int))
-    pieces = [list(map(int, example["input_ids"])) for example in take(dataset, rows)]
+    examples = [
+        [np.asarray(example[key]).tolist() for key in COMPARED if key in example]
+        for example in take(dataset, rows)
+    ]
     return settings | {
         "precision": precision,
         "processes": processes,
         "model": f"{type(model).__name__} {_digest(shapes)}",
-        "dataset": f"{len(lengths)} rows {_digest([lengths.tolist(), pieces])}",
+        "dataset": f"{len(lengths)} rows {_digest([lengths.tolist(), examples])}",
     }
 
 

@@ -1,8 +1,8 @@
 """The training loop: the same call on a laptop's CPU, one GPU, or several machines.
 
 `train` is the whole loop; each line of it is a short method in `run.py` beside this file.
-Hugging Face Accelerate places the model, joins the processes that `torchrun` or
-`accelerate launch` started, and averages their gradients. The rest is plain torch.
+Hugging Face Accelerate finds the device and joins the processes that `torchrun` or
+`accelerate launch` started. The rest is plain torch.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +51,10 @@ def train(
 
     Raises:
         ValueError: for an empty dataset, one without labels, labels outside the model's
-            classes, sequences longer than its positions, or a precision the device can't do.
+            classes, sequences longer than its positions, weights in half precision, or a
+            precision the device can't do.
+        TypeError: for a dataset without a length, a batch that isn't a dict of tensors, or an
+            `evaluate` that returns no dict.
         CheckpointError: when asked to go on from a checkpoint of another run, or to start
             in a folder that holds one.
         NonFiniteLossError: naming the update, the rows of its batch and the last good

@@ -14,7 +14,8 @@ IGNORED = -100  # the label that torch's cross-entropy leaves out
 
 def shifts_labels(model: nn.Module) -> bool:
     """Whether `model` compares position t with label t + 1, as causal language models do."""
-    is_causal_lm = type(model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+    names = {cls.__name__ for cls in type(model).__mro__}
+    is_causal_lm = not names.isdisjoint(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     return getattr(model, "shifts_labels", is_causal_lm)
 
 

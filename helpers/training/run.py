@@ -3,21 +3,21 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, reduce
 from torch import nn
 from tqdm import tqdm
 
 from helpers.training import checkpoints
 from helpers.training.batches import Windows, derive_seed, plan_epoch, sequence_lengths
-from helpers.training.checks import check_labels, check_positions
+from helpers.training.checks import check_labels, check_positions, check_weights
 from helpers.training.config import TrainingConfig
 from helpers.training.fingerprint import fingerprint
 from helpers.training.history import History, peak_memory
@@ -48,7 +48,7 @@ class Run:
     dataset: Sequence
     collate_fn: Callable
     evaluate_fn: Callable | None
-    accelerator: Accelerator
+    group: PartialState  # the processes, and the device of this one
     model: nn.Module  # as the caller gave it
     wrapped: nn.Module  # the same, averaging gradients if there are several processes
     optimizer: torch.optim.Optimizer
@@ -67,37 +67,42 @@ class Run:
     @classmethod
     def start(cls, model, dataset, config, collate_fn, evaluate_fn) -> "Run":
         """Check everything that can be checked, then place the model and restore the run."""
-        if config.best_metric is not None and evaluate_fn is None:
-            raise ValueError(f"best_metric={config.best_metric!r} needs an `evaluate` function.")
-        accelerator = join_processes()
-        precision = resolve_precision(config.precision, accelerator.device)
+        for name in ("best_metric", "evaluate_every"):
+            value = getattr(config, name)
+            if value is not None and evaluate_fn is None:
+                raise ValueError(f"{name}={value!r} needs an `evaluate` function.")
+        group = join_processes()
+        precision = resolve_precision(config.precision, group.device)
         lengths = sequence_lengths(dataset)
         check_positions(model, lengths)
-        if len(lengths) < accelerator.num_processes:
+        check_weights(model)
+        if len(lengths) < group.num_processes:
             raise ValueError(
-                f"{len(lengths)} sequences can't be shared by {accelerator.num_processes} processes"
+                f"{len(lengths)} sequences can't be shared by {group.num_processes} processes"
             )
-        model.to(accelerator.device)
+        model.to(group.device)
         check_labels(model, dataset, collate_fn)
         run = cls(
             config=config,
             dataset=dataset,
             collate_fn=collate_fn,
             evaluate_fn=evaluate_fn,
-            accelerator=accelerator,
+            group=group,
             model=model,
             wrapped=model,
             optimizer=adamw(model, config.learning_rate, config.weight_decay),
-            scaler=torch.amp.GradScaler(accelerator.device.type, enabled=precision == "fp16"),
+            scaler=torch.amp.GradScaler(group.device.type, enabled=precision == "fp16"),
             precision=precision,
             lengths=lengths,
             fingerprint=fingerprint(
-                model, dataset, lengths, config, precision, accelerator.num_processes
+                model, dataset, lengths, config, precision, group.num_processes
             ),
         )
         run.restore()
-        run.wrapped = accelerator.prepare_model(model)
+        if group.num_processes > 1:
+            run.wrapped = nn.parallel.DistributedDataParallel(model)
         model.train()
+        model.zero_grad(set_to_none=True)  # an interrupted run may have left gradients
         run.clock = time.perf_counter()
         return run
 
@@ -105,13 +110,13 @@ class Run:
 
     @property
     def window_size(self) -> int:
-        return self.config.batch_size * self.config.accumulation * self.accelerator.num_processes
+        return self.config.batch_size * self.config.accumulation * self.group.num_processes
 
     @property
     def steps_per_epoch(self) -> int:
         full, rest = divmod(len(self.lengths), self.window_size)
         # A last window too small to go round the processes is left out.
-        return full + (rest >= self.accelerator.num_processes)
+        return full + (rest >= self.group.num_processes)
 
     @property
     def total_steps(self) -> int:
@@ -128,13 +133,13 @@ class Run:
         )
         return Windows(
             dataset=self.dataset,
-            plan=[window for window in plan if len(window) >= self.accelerator.num_processes],
+            plan=[window for window in plan if len(window) >= self.group.num_processes],
             collate_fn=self.collate_fn,
             batch_size=self.config.batch_size,
             seed=self.config.seed,
             epoch=epoch,
-            process=self.accelerator.process_index,
-            processes=self.accelerator.num_processes,
+            process=self.group.process_index,
+            processes=self.group.num_processes,
         )
 
     def windows(self) -> Iterator[list[dict[str, torch.Tensor]]]:
@@ -147,7 +152,7 @@ class Run:
                 batch_size=None,  # an item is a whole window already
                 sampler=range(first, last),
                 num_workers=self.config.num_workers,
-                pin_memory=self.accelerator.device.type == "cuda",
+                pin_memory=self.group.device.type == "cuda",
             )
 
     # One update and its record.
@@ -166,7 +171,7 @@ class Run:
                 f"Update {self.step + 1} has no label: all labels of {self._rows()} are "
                 f"{IGNORED}, so there is nothing to learn from."
             )
-        loss = torch.zeros((), device=self.accelerator.device)
+        loss = torch.zeros((), device=self.group.device)
         for micro, (batch, count) in enumerate(zip(window, counts, strict=True)):
             # Dropout's seed depends on where the run is, not on what ran before: so a
             # run that resumes here drops the same units.
@@ -186,10 +191,11 @@ class Run:
 
     def _backward(self, batch: dict, *, share: float, last: bool) -> torch.Tensor:
         """Add one micro-batch's gradient; returns its part of the window's loss."""
-        device = self.accelerator.device
+        device = self.group.device
         with ExitStack() as contexts:
-            if not last:  # processes exchange gradients once an update, not once a batch
-                contexts.enter_context(self.accelerator.no_sync(self.wrapped))
+            if self.wrapped is not self.model and not last:
+                # Processes exchange gradients once an update, not once a batch.
+                contexts.enter_context(self.wrapped.no_sync())
             with autocast(self.precision, device):
                 loss = compute_loss(
                     self.wrapped,
@@ -200,7 +206,7 @@ class Run:
             # The mean over no label is 0/0; such a batch adds nothing.
             loss = share * loss if share > 0 else 0 * loss.nan_to_num()
             # Processes average their gradients; the shares are of the sum.
-            self.scaler.scale(loss * self.accelerator.num_processes).backward()
+            self.scaler.scale(loss * self.group.num_processes).backward()
         return loss.detach()
 
     def _optimizer_step(self, learning_rate: float) -> torch.Tensor:
@@ -217,20 +223,20 @@ class Run:
         return norm
 
     def _seed(self, micro: int) -> int:
-        return derive_seed(self.config.seed, self.step, micro, self.accelerator.process_index)
+        return derive_seed(self.config.seed, self.step, micro, self.group.process_index)
 
     def _sum_over_processes(self, *counts: int) -> list[int]:
-        if self.accelerator.num_processes == 1:
+        if self.group.num_processes == 1:
             return list(counts)
-        counts = torch.tensor(counts, device=self.accelerator.device)
-        return self.accelerator.reduce(counts, reduction="sum").tolist()
+        counts = torch.tensor(counts, device=self.group.device)
+        return reduce(counts, reduction="sum").tolist()
 
     def flush(self) -> None:
         """Move the pending records into the history; stop if a loss is not a finite number."""
         if not self.pending:
             return
         losses = torch.stack([record["loss"] for record in self.pending])
-        losses = self.accelerator.reduce(losses, reduction="sum").tolist()
+        losses = reduce(losses, reduction="sum").tolist()
         norms = torch.stack([record["grad_norm"] for record in self.pending]).tolist()
         seconds = time.perf_counter() - self.clock
         speed = sum(record["tokens"] for record in self.pending) / seconds
@@ -291,7 +297,9 @@ class Run:
         """Record what `evaluate` says of the model now; keep the weights if they are the best."""
         self.flush()
         # All processes must agree on what is best, even if `evaluate` sees one process's data.
-        result = broadcast_object_list([dict(self.evaluate_fn(self.model))])[0]
+        result = broadcast_object_list([self.evaluate_fn(self.model)])[0]
+        if not isinstance(result, Mapping):
+            raise TypeError(f"`evaluate` returned {result!r}: it must return a dict of metrics.")
         self.model.train()
         self.history.evaluations.append({"step": self.step, **result})
         if self.config.best_metric is not None:
@@ -306,10 +314,11 @@ class Run:
                 "choose one of these."
             )
         sign = 1 if self.config.higher_is_better else -1
-        if best is None or sign * result[name] > sign * best[name]:
+        first = best is None and not math.isnan(result[name])  # nothing is better than NaN
+        if first or (best is not None and sign * result[name] > sign * best[name]):
             self.history.best = self.history.evaluations[-1]
             self.best_weights = {
-                key: value.detach().to("cpu", copy=True)
+                key: value.detach().to("cpu", copy=True).contiguous()  # safetensors wants it
                 for key, value in self.model.state_dict().items()
             }
             self.stale_evaluations = 0
@@ -319,7 +328,7 @@ class Run:
     def checkpoint(self) -> None:
         """Write what is needed to go on exactly from here; the first process does it."""
         self.flush()
-        if self.accelerator.is_main_process:
+        if self.group.is_main_process:
             checkpoints.save(
                 Path(self.config.checkpoint_dir),
                 checkpoints.Progress(
@@ -336,16 +345,18 @@ class Run:
                 best_weights=self.best_weights,
                 fingerprint=self.fingerprint,
             )
-        self.accelerator.wait_for_everyone()
+        self.group.wait_for_everyone()
         self.clock = time.perf_counter()
 
     def restore(self) -> None:
         """Go on from the last checkpoint, if the config says so and there is one."""
         if self.config.checkpoint_dir is None:
             return
-        last = checkpoints.latest(Path(self.config.checkpoint_dir))
+        folder = Path(self.config.checkpoint_dir)
+        folder.mkdir(parents=True, exist_ok=True)  # fails now if it can't, not after an epoch
+        last = checkpoints.latest(folder)
         # Nobody may write a checkpoint before everybody has looked for the last one.
-        self.accelerator.wait_for_everyone()
+        self.group.wait_for_everyone()
         if last is None:
             return
         if not self.config.resume:
@@ -376,7 +387,7 @@ class Run:
             self.model.load_state_dict(self.best_weights)
         self.model.eval()
         self.history.stopped_early = self.step < self.total_steps
-        self.history.peak_memory = peak_memory(self.accelerator.device)
+        self.history.peak_memory = peak_memory(self.group.device)
         return self.history
 
     def progress_bar(self) -> tqdm:
@@ -390,5 +401,5 @@ class Run:
             initial=self.step,
             unit="update",
             leave=False,
-            disable=not (show and self.accelerator.is_main_process),
+            disable=not (show and self.group.is_main_process),
         )
