@@ -22,7 +22,8 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Setting up the environment in $(VENV): about two minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . 2>$(VENV)/install.log \
+	  || { cat $(VENV)/install.log; exit 1; }  # setuptools warns about any folder beside the package
 	@touch $@
 
 env: $(READY) ## create or update the environment in .venv
@@ -51,7 +52,7 @@ format: $(READY) ## mend what lint can mend
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(READY) assets ## measure the training loop against other loops (about 15 minutes, idle machine)
+bench: $(READY) assets ## measure the training loop against other loops (about 6 minutes, idle machine)
 	@$(BIN)/python -m benchmarks.finetuning
 
 address: $(READY) ## set the project's public address everywhere: make address URL=https://github.com/name/repo

@@ -201,7 +201,7 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sentences", type=int, default=640)
+    parser.add_argument("--sentences", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     logging.set_verbosity_error()

@@ -1,1 +1,1 @@
-"""The package behind the book: data, models, training and teaching, four rooms that do not import each other."""
+"""The package behind the book: data, models, training and teaching, rooms that stand alone."""

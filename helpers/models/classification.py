@@ -1,0 +1,47 @@
+"""A text classifier on the mean of BERT's vectors."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import BertConfig, BertModel, BertPreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+
+class MeanPoolClassifier(BertPreTrainedModel):
+    """BERT with one linear layer on the mean of its output vectors, padding left out.
+
+    `BertForSequenceClassification` reads the vector at [CLS] instead. The mean is the better
+    start for an encoder that was trained to have a meaningful one, as sentence encoders are
+    (Reimers & Gurevych, EMNLP 2019, section 3). Loads any BERT checkpoint.
+    """
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def embed(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The mean of the vectors at real pieces: ids (B, T), mask (B, T) -> (B, d)."""
+        hidden = self.bert(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        ).last_hidden_state  # (B, T, d)
+        mask = attention_mask[..., None]  # (B, T, 1)
+        return (hidden * mask).sum(1) / mask.sum(1)  # (B, d)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> SequenceClassifierOutput:
+        """Logits (B, C), and with int64 `labels` (B,) the mean cross-entropy in nats."""
+        logits = self.classifier(self.embed(input_ids, attention_mask, token_type_ids))
+        loss = None if labels is None else F.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
