@@ -54,6 +54,11 @@ BAD_MATH = """() => [...document.querySelectorAll('article .math')].filter(math 
   !math.querySelector('mjx-container') || math.querySelector('mjx-merror')
 ).map(math => math.textContent.slice(0, 80))"""
 
+# Markup that was meant to be rendered, such as a directive whose title broke its fence.
+RAW_MARKUP = r"""() => [...document.querySelectorAll('article p')].map(p => p.textContent)
+  .filter(text => /(`{3,}|:{3,})\s*\{|\{(cite|eq|ref|numref|term)(:\w)?\}|^:class:/m.test(text))
+  .map(text => text.slice(0, 80))"""
+
 PAGE_WIDTH = "() => document.documentElement.scrollWidth - innerWidth"
 
 
@@ -128,6 +133,7 @@ class Visit:
     too_wide: list[str] = field(default_factory=list)
     bad_images: list[str] = field(default_factory=list)
     bad_math: list[str] = field(default_factory=list)
+    raw_markup: list[str] = field(default_factory=list)
 
 
 def visit(browser, url, base, viewport):
@@ -155,6 +161,7 @@ def visit(browser, url, base, viewport):
         seen.too_wide.append(f"the page is {excess} pixels wider than the window")
     seen.bad_images = page.evaluate(BAD_IMAGES)
     seen.bad_math = page.evaluate(BAD_MATH)
+    seen.raw_markup = page.evaluate(RAW_MARKUP)
     page.close()
     return seen
 
@@ -174,6 +181,7 @@ def test_page_is_whole_when_opened_as_a_file(browser, html, name):
 BROKEN_PAGE = """<!doctype html><title>Broken</title><article>
 <img src="missing.png" alt="A line"><img src="data:image/gif;base64,
 R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==" alt="../_images/a.png">
+<p>````{note} of `code`</p><p>see {eq}`x`</p>
 <div style="width: 3000px">wide</div><div class="math">\\[x\\]</div></article>
 <script src="https://example.org/x.js"></script><script>undefinedName()</script>"""
 
@@ -189,6 +197,7 @@ def test_a_visit_sees_what_is_wrong_with_a_page(browser, serve, tmp_path):
     assert any("pixels wider" in text for text in seen.too_wide)
     assert len(seen.bad_images) == 2
     assert seen.bad_math == ["\\[x\\]"]
+    assert seen.raw_markup == ["````{note} of `code`", "see {eq}`x`"]
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
