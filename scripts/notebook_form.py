@@ -55,6 +55,10 @@ def _outputs(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
             yield number, output
 
 
+def _has_image(cell: NotebookNode) -> bool:
+    return any(kind.startswith("image/") for out in cell.outputs for kind in out.get("data", {}))
+
+
 def _texts(output: NotebookNode) -> Iterator[str]:
     """Yield the readable texts of an output."""
     if output.output_type == "stream":
@@ -123,11 +127,8 @@ def alternative_texts(notebook: NotebookNode) -> list[str]:
     """Every image says in words what it shows."""
     findings = []
     for number, cell in _cells(notebook, "code"):
-        has_image = any(
-            kind.startswith("image/") for out in cell.outputs for kind in out.get("data", {})
-        )
         image = cell.metadata.get("mystnb", {}).get("image", {})
-        if has_image and not image.get("alt", "").strip():
+        if _has_image(cell) and not image.get("alt", "").strip():
             findings.append(f"cell {number} shows an image without metadata.mystnb.image.alt")
     for number, cell in _cells(notebook, "markdown"):
         for alt, target in IMAGE.findall(cell.source):
@@ -136,6 +137,24 @@ def alternative_texts(notebook: NotebookNode) -> list[str]:
         for target, options in DIRECTIVE_IMAGE.findall(cell.source):
             if not re.search(r"^:alt:\s*\S", options, re.MULTILINE):
                 findings.append(f"cell {number} shows {target} without :alt:")
+    return findings
+
+
+def numbered_figures(notebook: NotebookNode) -> list[str]:
+    """Every image of an output is a figure with a name and a caption, and the text refers to it."""
+    text = "\n".join(cell.source for _, cell in _cells(notebook, "markdown"))
+    findings = []
+    for number, cell in _cells(notebook, "code"):
+        if not _has_image(cell):
+            continue
+        figure = cell.metadata.get("mystnb", {}).get("figure", {})
+        name, caption = figure.get("name", ""), figure.get("caption", "")
+        if not (name and caption.strip()):
+            findings.append(
+                f"cell {number} shows an image without metadata.mystnb.figure name and caption"
+            )
+        elif f"{{numref}}`{name}`" not in text:
+            findings.append(f"no text refers to cell {number}'s figure: {{numref}}`{name}`")
     return findings
 
 
@@ -230,6 +249,7 @@ def findings(notebook: NotebookNode, folder: Path, url: str) -> list[str]:
         machine_paths,
         checked_cells,
         alternative_texts,
+        numbered_figures,
         sections,
         exercises,
         corrections,

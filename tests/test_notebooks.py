@@ -50,7 +50,9 @@ def chapter():
     headings = "\n\n".join(f"## {name}\nText." for name in notebook_form.SECTIONS)
     mistake = "(correction-1)=\n````{admonition} A common mistake\n:class: correction\nNo.\n````"
     cells = [
-        new_markdown_cell("# A chapter\n\nA [link](#here), [another](https://example.org)."),
+        new_markdown_cell(
+            "# A chapter\n\nA [link](#here), [another](https://example.org), {numref}`fig-1-line`."
+        ),
         new_code_cell(notebook_form.SETUP_CELL.format(url=URL), execution_count=1),
         new_code_cell("# NBVAL_CHECK_OUTPUT\nprint(1)", execution_count=2),
         new_code_cell("plot()", execution_count=3, outputs=[copy.deepcopy(PICTURE)]),
@@ -59,7 +61,10 @@ def chapter():
         new_code_cell(""),
     ]
     cells[2].outputs = [new_output("stream", name="stdout", text="1\n")]
-    cells[3].metadata["mystnb"] = {"image": {"alt": "A rising line"}}
+    cells[3].metadata["mystnb"] = {
+        "image": {"alt": "A rising line"},
+        "figure": {"name": "fig-1-line", "caption": "A line."},
+    }
     notebook = new_notebook(cells=cells)
     execute_notebooks.normalise(notebook)
     return notebook
@@ -124,6 +129,18 @@ BROKEN = {
     "picture with blank words": (
         lambda nb: nb.cells[3].metadata["mystnb"]["image"].update(alt=" "),
         "cell 4 shows an image without",
+    ),
+    "picture without a number": (
+        lambda nb: nb.cells[3].metadata["mystnb"].pop("figure"),
+        "cell 4 shows an image without metadata.mystnb.figure name and caption",
+    ),
+    "picture without a caption": (
+        lambda nb: nb.cells[3].metadata["mystnb"]["figure"].update(caption=" "),
+        "cell 4 shows an image without metadata.mystnb.figure name and caption",
+    ),
+    "picture never spoken of": (
+        replace_source(0, "{numref}`fig-1-line`", "a figure"),
+        "no text refers to cell 4's figure",
     ),
     "image without words": (set_source(4, "![](x.png)"), "shows x.png without alternative text"),
     "figure without words": (set_source(4, "```{figure} x.png\n:width: 1\n```"), "without :alt:"),

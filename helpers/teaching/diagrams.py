@@ -1,0 +1,150 @@
+"""Schematic figures: boxes, arrows and grids in the book's palette, on a plain canvas.
+
+Coordinates are inches from the lower left corner, so text and boxes keep their proportions
+whatever the figure's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+from helpers.teaching.plots import PALETTE
+
+INK = PALETTE[2]
+FILLS = ("#d6e8f5", "#fbe3d0", "#dfe3ec", "#d3ebe1")  # the palette's colours, light, in its order
+
+
+@dataclass(frozen=True)
+class Box:
+    """A drawn box, with the points at which arrows start and end."""
+
+    x: float  # centre
+    y: float
+    width: float
+    height: float
+
+    @property
+    def top(self) -> tuple[float, float]:
+        return self.x, self.y + self.height / 2
+
+    @property
+    def bottom(self) -> tuple[float, float]:
+        return self.x, self.y - self.height / 2
+
+    @property
+    def left(self) -> tuple[float, float]:
+        return self.x - self.width / 2, self.y
+
+    @property
+    def right(self) -> tuple[float, float]:
+        return self.x + self.width / 2, self.y
+
+
+def canvas(width: float, height: float) -> Axes:
+    """An empty drawing surface of `width` × `height` inches, without axes."""
+    figure = plt.figure(figsize=(width, height), layout="none")
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, width), ylim=(0, height))
+    ax.axis("off")
+    return ax
+
+
+def box(
+    ax: Axes,
+    at: tuple[float, float],
+    text: str = "",
+    *,
+    size: tuple[float, float] = (1.3, 0.4),
+    colour: int | None = 0,
+    fontsize: float = 9,
+) -> Box:
+    """Draw a rounded box.
+
+    Args:
+        ax: from `canvas`.
+        at: its centre.
+        text: what stands in it; may hold mathtext such as "$d_k$".
+        size: width and height.
+        colour: index into the palette, or None for a white box.
+        fontsize: points.
+    """
+    (x, y), (width, height) = at, size
+    patch = FancyBboxPatch(
+        (x - width / 2, y - height / 2),
+        width,
+        height,
+        boxstyle="round,pad=0,rounding_size=0.06",
+        facecolor="white" if colour is None else FILLS[colour],
+        edgecolor=INK if colour is None else PALETTE[colour],
+        linewidth=1.1,
+    )
+    ax.add_patch(patch)
+    ax.text(x, y, text, ha="center", va="center", fontsize=fontsize, color=INK)
+    return Box(x, y, width, height)
+
+
+def label(
+    ax: Axes, at: tuple[float, float], text: str, *, fontsize: float = 9, align: str = "center"
+) -> None:
+    """Write text; `align` is "left", "center" or "right" of the point."""
+    ax.text(*at, text, ha=align, va="center", fontsize=fontsize, color=INK)
+
+
+def arrow(ax: Axes, *points: tuple[float, float], colour: int | None = None) -> None:
+    """Draw a line through the points, with an arrow head at the last."""
+    shade = INK if colour is None else PALETTE[colour]
+    if len(points) < 2:
+        raise ValueError(f"An arrow needs two points or more, got {len(points)}.")
+    if len(points) > 2:
+        xs, ys = zip(*points[:-1], strict=True)
+        ax.plot(xs, ys, color=shade, linewidth=1.1, linestyle="-", marker="", solid_capstyle="butt")
+    style = {"arrowstyle": "-|>", "color": shade, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", xy=points[-1], xytext=points[-2], arrowprops=style)
+
+
+def grid(
+    ax: Axes,
+    at: tuple[float, float],
+    cells: Sequence[Sequence[object]],
+    *,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    cell: tuple[float, float] = (0.4, 0.4),
+    fontsize: float = 8,
+) -> Box:
+    """Draw a matrix of cells: a mask, a table of numbers, a cache.
+
+    Args:
+        ax: from `canvas`.
+        at: the upper left corner of the cells.
+        cells: rows of True (filled), False (hatched grey) or a text (white).
+        rows: names left of the rows.
+        columns: names above the columns.
+        cell: width and height of a cell.
+        fontsize: points.
+    """
+    (left, top), (width, height) = at, cell
+    for i, values in enumerate(cells):
+        for j, value in enumerate(values):
+            x, y = left + j * width, top - (i + 1) * height
+            fill = FILLS[0] if value is True else "#eeeeee" if value is False else "white"
+            hatch = "///" if value is False else None
+            ax.add_patch(
+                Rectangle(
+                    (x, y), width, height, facecolor=fill, edgecolor="#8a93a6", hatch=hatch, lw=0.8
+                )
+            )
+            if not isinstance(value, bool):
+                label(ax, (x + width / 2, y + height / 2), str(value), fontsize=fontsize)
+    for i, name in enumerate(rows):
+        label(ax, (left - 0.08, top - (i + 0.5) * height), name, fontsize=fontsize, align="right")
+    for j, name in enumerate(columns):
+        label(ax, (left + (j + 0.5) * width, top + 0.13), name, fontsize=fontsize)
+    n_columns = max(len(values) for values in cells)
+    full = (n_columns * width, len(cells) * height)
+    return Box(left + full[0] / 2, top - full[1] / 2, *full)

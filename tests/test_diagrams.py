@@ -1,0 +1,62 @@
+"""helpers.teaching.diagrams: what is drawn where, and arrows that end where they should."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from helpers.teaching import diagrams
+
+
+@pytest.fixture
+def ax():
+    mpl.use("Agg")
+    yield diagrams.canvas(4, 3)
+    plt.close("all")
+
+
+def test_a_unit_of_the_canvas_is_an_inch(ax):
+    figure = ax.figure
+    corners = ax.transData.transform([(0, 0), (4, 3)]) / figure.dpi
+    np.testing.assert_allclose(corners, [(0, 0), (4, 3)], atol=1e-9)
+    assert not ax.axison
+
+
+def test_a_box_has_its_text_and_its_four_sides(ax):
+    drawn = diagrams.box(ax, (2, 1), "norm", size=(1.0, 0.5))
+    assert (drawn.top, drawn.bottom) == ((2, 1.25), (2, 0.75))
+    assert (drawn.left, drawn.right) == ((1.5, 1), (2.5, 1))
+    assert [text.get_text() for text in ax.texts] == ["norm"]
+    extent = ax.patches[0].get_path().get_extents()
+    np.testing.assert_allclose(extent.extents, (1.5, 0.75, 2.5, 1.25), atol=1e-9)
+
+
+def test_an_arrow_goes_through_all_points_and_ends_at_the_last(ax):
+    diagrams.arrow(ax, (0, 0), (0, 2), (1, 2))
+    (line,) = ax.lines
+    np.testing.assert_array_equal(line.get_xydata(), [(0, 0), (0, 2)])
+    (head,) = ax.texts
+    assert (head.xyann, head.xy) == ((0, 2), (1, 2))
+
+
+def test_an_arrow_needs_two_points(ax):
+    with pytest.raises(ValueError, match="two points or more, got 1"):
+        diagrams.arrow(ax, (0, 0))
+
+
+def test_a_grid_fills_hatches_and_writes(ax):
+    drawn = diagrams.grid(ax, (1, 2), [[True, False], ["0.5", "0.25"]], rows=["a", "b"])
+    assert (*drawn.left, *drawn.right) == pytest.approx((1, 1.6, 1.8, 1.6))
+    filled, hidden, *written = ax.patches
+    assert filled.get_hatch() is None
+    assert hidden.get_hatch() == "///"
+    assert filled.get_facecolor() != written[0].get_facecolor()
+    assert [text.get_text() for text in ax.texts] == ["0.5", "0.25", "a", "b"]
+    assert (filled.get_x(), filled.get_y()) == pytest.approx((1, 1.6))  # the first row on top
+
+
+def test_saving_a_canvas_warns_of_nothing(ax, tmp_path, recwarn):
+    diagrams.box(ax, (2, 1), r"$d_k$", colour=None)
+    diagrams.label(ax, (1, 1), "left", align="left")
+    ax.figure.savefig(tmp_path / "a.png")
+    assert not recwarn.list
