@@ -1,0 +1,88 @@
+"""Masked language modelling: which pieces to predict, and what the model sees in their place."""
+
+import torch
+
+__all__ = ["IGNORED", "mask_tokens"]
+
+IGNORED = -100  # the label that torch's cross-entropy leaves out
+
+
+def mask_tokens(
+    input_ids: torch.Tensor,
+    candidates: torch.Tensor,
+    *,
+    mask_token_id: int | None,
+    vocab_size: int,
+    generator: torch.Generator,
+    rate: float = 0.15,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Choose pieces to predict and hide most of them (Devlin et al., NAACL 2019, section 3.1).
+
+    Each candidate is chosen with probability `rate`, independently. Of the chosen, 80 % become
+    the mask token, 10 % a random piece of the vocabulary, and 10 % stay: so the model can't tell
+    from a piece in front of it whether it must be predicted.
+
+    Args:
+        input_ids: int64 of any shape; left as they are.
+        candidates: bool of the same shape, False at [CLS], [SEP] and padding.
+        mask_token_id: the tokenizer's `mask_token_id`.
+        vocab_size: ids are 0 to `vocab_size - 1`, the mask token's included.
+        generator: the source of all randomness. The draws are made on its device, so a generator
+            of the CPU gives the same masks whatever the device of `input_ids`.
+        rate: share of the candidates to choose, above 0 and at most 1.
+
+    Returns:
+        What the model sees, and the labels: the original ids where chosen, `IGNORED` elsewhere.
+        Both are int64 and have the shape and device of `input_ids`.
+
+    Raises:
+        TypeError: the ids aren't int64, or the candidates aren't bool.
+        ValueError: shapes that differ, no mask token, an id outside the vocabulary, or a rate
+            outside its range.
+    """
+    _check(input_ids, candidates, mask_token_id, vocab_size, rate)
+    shape, device = input_ids.shape, input_ids.device
+
+    def draw() -> torch.Tensor:
+        return torch.rand(shape, generator=generator, device=generator.device).to(device)
+
+    chosen = (draw() < rate) & candidates
+    fate = draw()
+    pieces = torch.randint(vocab_size, shape, generator=generator, device=generator.device)
+    seen = input_ids.masked_fill(chosen & (fate < 0.8), mask_token_id)
+    seen = torch.where(chosen & (fate >= 0.9), pieces.to(device), seen)
+    return seen, input_ids.masked_fill(~chosen, IGNORED)
+
+
+def _check(
+    input_ids: torch.Tensor,
+    candidates: torch.Tensor,
+    mask_token_id: int | None,
+    vocab_size: int,
+    rate: float,
+) -> None:
+    if input_ids.dtype != torch.int64 or candidates.dtype != torch.bool:
+        raise TypeError(
+            f"input_ids are {input_ids.dtype} and candidates {candidates.dtype}; expected "
+            "torch.int64 and torch.bool (True where a piece may be chosen)."
+        )
+    if input_ids.shape != candidates.shape:
+        raise ValueError(
+            f"input_ids have shape {tuple(input_ids.shape)} and candidates "
+            f"{tuple(candidates.shape)}; expected the same."
+        )
+    if not 0 < rate <= 1:
+        raise ValueError(f"rate is {rate}; expected a share above 0 and at most 1, such as 0.15.")
+    if mask_token_id is None:
+        raise ValueError(
+            "The tokenizer has no mask token (mask_token_id is None). Use a tokenizer made for "
+            "masked language modelling, or add a mask token and resize the model's embeddings."
+        )
+    largest = max(mask_token_id, int(input_ids.max()) if input_ids.numel() else 0)
+    smallest = min(mask_token_id, int(input_ids.min()) if input_ids.numel() else 0)
+    if largest >= vocab_size or smallest < 0:
+        wrong = largest if largest >= vocab_size else smallest
+        raise ValueError(
+            f"The id {wrong} is outside the vocabulary of {vocab_size} pieces (ids 0 to "
+            f"{vocab_size - 1}). Does the vocabulary belong to another tokenizer?"
+        )
