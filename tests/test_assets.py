@@ -436,6 +436,222 @@ def test_a_damaged_cache_without_a_network_names_file_sizes_and_cure(
     assert (folder / "config.json").read_bytes() == FILES["config.json"]
 
 
+# Assets that are converted once fetched
+
+
+def shout(folder):
+    """A conversion: the vocabulary in capitals, under another name."""
+    source = folder / "sub/vocab.txt"
+    (folder / "sub/VOCAB").write_bytes(source.read_bytes().upper())
+    source.unlink()
+
+
+SHOUTED = {"config.json": FILES["config.json"], "sub/VOCAB": FILES["sub/vocab.txt"].upper()}
+
+
+@pytest.fixture
+def converted(tiny, monkeypatch):
+    """The tiny asset with a conversion; it alone stands in the registry."""
+    asset = dataclasses.replace(tiny, convert=shout, raw=tiny.unpacked)
+    monkeypatch.setattr(assets, "ASSETS", {"tiny": asset})
+    return asset
+
+
+def test_a_conversion_happens_once_and_its_files_are_verified(
+    root, converted, from_disk, monkeypatch, capsys
+):
+    folder = Path(assets.path("tiny"))
+    assert contents(folder) == SHOUTED
+    assert folders(root) == ["tiny-1.0"]
+    monkeypatch.setattr(cache, "_unpack", None)  # nobody may call it again
+    assert assets.path("tiny") == str(folder)
+    assert assets.main(["verify"]) == 0
+    (folder / "sub/VOCAB").write_bytes(SHOUTED["sub/VOCAB"].replace(b"CAT", b"DOG"))
+    assert assets.main(["verify"]) == 1
+    assert "VOCAB has SHA-256" in capsys.readouterr().out
+
+
+def test_a_conversion_that_fails_half_way_leaves_nothing(root, converted, from_disk):
+    def half(folder):
+        shout(folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(AssetError, match="disk space"):
+        cache.fetch(dataclasses.replace(converted, convert=half))
+    assert folders(root) == []
+
+
+def test_an_unconverted_cache_is_converted_without_a_network(
+    root, tiny, converted, from_disk, request
+):
+    folder = cache.fetch(tiny)  # as an earlier version of the book left it
+    assert contents(folder) == FILES
+    assert "another version of the book" in cache.problems(converted)[0]
+    request.getfixturevalue("offline")
+    assert cache.fetch(converted) == folder
+    assert contents(folder) == SHOUTED
+    assert cache.problems(converted, check_hashes=True) == []
+
+
+def test_a_damaged_unconverted_cache_is_not_converted(root, tiny, converted, from_disk, request):
+    folder = cache.fetch(tiny)
+    (folder / "sub/vocab.txt").write_bytes(FILES["sub/vocab.txt"].replace(b"cat", b"dog"))
+    request.getfixturevalue("offline")
+    with pytest.raises(AssetError, match="no network for tiny"):
+        cache.fetch(converted)
+    assert (folder / "sub/vocab.txt").exists()
+
+
+def test_another_conversion_makes_the_cache_outdated(root, converted, from_disk):
+    def shout_louder(folder):
+        shout(folder)
+        (folder / "config.json").write_bytes(b"{}")
+
+    cache.fetch(converted)
+    folder = cache.fetch(dataclasses.replace(converted, convert=shout_louder))
+    assert contents(folder) == SHOUTED | {"config.json": b"{}"}
+
+
+def test_the_package_that_a_conversion_needs_is_asked_for_before_the_download(
+    root, converted, offline
+):
+    needy = dataclasses.replace(converted, needs="no_such_package")
+    with pytest.raises(AssetError, match="pip install no_such_package"):
+        cache.fetch(needy)
+    assert folders(root) == []
+
+
+def test_space_for_a_conversion_is_counted(root, converted, offline, monkeypatch):
+    size = 2 * converted.size + 2 * sum(map(len, FILES.values()))
+    usage = shutil.disk_usage(root.parent)
+    for free, message in [(size - 1, "disk space"), (size, "no network for tiny")]:
+        monkeypatch.setattr(cache.shutil, "disk_usage", lambda _, f=free: usage._replace(free=f))
+        with pytest.raises(AssetError, match=message):
+            cache.fetch(converted)
+
+
+def tiny_llama():
+    """A random Llama of one layer, with grouped queries."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=7,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def write_gguf(file, model, **changes):
+    """``model`` as llama.cpp's converter would write it, feed-forward weights in 8 bits."""
+    import gguf
+    import numpy as np
+
+    config = model.config
+    writer = gguf.GGUFWriter(file, changes.get("architecture", "llama"))
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(changes.get("pre", "smollm"))
+    writer.add_token_list(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "a", "b", "Ġ", "ab"])
+    writer.add_token_types([3, 3, 3, 1, 1, 1, 1])
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_pad_token_id(2)
+    writer.add_add_bos_token(False)
+    writer.add_chat_template("{% for m in messages %}{{ m['content'] }}<|im_end|>{% endfor %}")
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, weight in model.state_dict().items():
+        array = weight.numpy()
+        if name == "lm_head.weight":
+            continue
+        for part, heads in [("q_proj", 4), ("k_proj", 2)]:
+            if part in name:  # the order of rows that llama.cpp wants
+                array = array.reshape(heads, 2, -1, 32).swapaxes(1, 2).reshape(array.shape)
+        array = np.ascontiguousarray(array)
+        short = names.get_name(name, try_suffixes=(".weight",))  # "blk.0.attn_q.weight"
+        kind = gguf.GGMLQuantizationType.Q8_0 if "mlp" in name else gguf.GGMLQuantizationType.F32
+        writer.add_tensor(short, gguf.quantize(array, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_gguf_file_becomes_a_folder_that_transformers_loads(tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from helpers.data._asset_gguf import to_pretrained
+
+    model = tiny_llama()
+    write_gguf(tmp_path / "tiny.gguf", model)
+    to_pretrained(tmp_path)
+    assert not list(tmp_path.glob("*.gguf"))
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    expected = model.config.to_dict()
+    found = loaded.config.to_dict()
+    for name in ("rope_parameters", "rms_norm_eps", "head_dim", "num_key_value_heads"):
+        assert found[name] == expected[name], name
+    for name, weight in model.state_dict().items():
+        # A block of 32 shares one scale; rounding to its 8 bits errs by at most half a step.
+        step = weight.abs().max() / 127 if "mlp" in name else 0
+        assert (loaded.state_dict()[name] - weight).abs().max() <= step * 0.51, name
+    ids = torch.tensor([[1, 3, 4, 6, 5, 3]])
+    with torch.no_grad():
+        assert torch.allclose(loaded(ids).logits, model(ids).logits, atol=1e-3)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer("<|im_start|>ab a<|im_end|>")["input_ids"] == [1, 6, 5, 3, 2]
+    chat = [{"role": "user", "content": "ab"}]
+    assert tokenizer.apply_chat_template(chat, tokenize=False) == "ab<|im_end|>"
+
+
+def test_the_same_gguf_file_gives_the_same_bytes_readable_by_everyone(tmp_path):
+    from helpers.data._asset_gguf import to_pretrained
+
+    model = tiny_llama()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir(mode=0o755)
+        write_gguf(tmp_path / name / "tiny.gguf", model)
+        to_pretrained(tmp_path / name)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    modes = {file.name: file.stat().st_mode & 0o444 for file in (tmp_path / "one").iterdir()}
+    assert set(modes.values()) == {0o444}, modes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "falcon"}, "architecture 'falcon', and only 'llama'"),
+        ({"pre": "qwen2"}, "pre 'qwen2', and only 'smollm'"),
+    ],
+)
+def test_a_gguf_file_of_another_kind_is_refused(tmp_path, changes, message):
+    from helpers.data._asset_gguf import to_pretrained
+
+    write_gguf(tmp_path / "tiny.gguf", tiny_llama(), **changes)
+    with pytest.raises(AssetError, match=message):
+        to_pretrained(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["tiny.gguf"]
+
+
 # The command line
 
 
@@ -508,3 +724,101 @@ def test_minilm_loads_as_a_folder():
     tokenizer = AutoTokenizer.from_pretrained(assets.path("minilm"))
     assert sum(weight.numel() for weight in model.parameters()) == 22_713_216
     assert tokenizer("a cat")["input_ids"] == [101, 1037, 4937, 102]
+
+
+def test_finding_a_cached_model_imports_nothing_heavy():
+    script = """
+        import sys
+        from helpers.data import assets
+        assets.path("smollm2")
+        print(sorted({"gguf", "numpy", "safetensors", "tokenizers", "torch", "transformers"}
+                     & set(sys.modules)))
+    """
+    assets.path("smollm2")
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("[]\n", "")
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = assets.path("smollm2")
+    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+def test_smollm2_loads_as_a_folder_and_answers(smollm2):
+    import torch
+
+    model, tokenizer = smollm2
+    assert sum(weight.numel() for weight in model.parameters()) == 134_515_008
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    prompt = tokenizer("The capital of France is", return_tensors="pt")
+    assert prompt["input_ids"].tolist() == [[504, 3575, 282, 4649, 314]]
+    text = tokenizer.decode(model.generate(**prompt, max_new_tokens=2, do_sample=False)[0])
+    assert text == "The capital of France is Paris."
+    chat = [{"role": "user", "content": "What is the capital of France?"}]
+    prompt = tokenizer.apply_chat_template(
+        chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    answer = model.generate(**prompt, max_new_tokens=20, do_sample=False)[0]
+    answer = tokenizer.decode(answer[prompt["input_ids"].shape[1] :])
+    assert answer == "The capital of France is Paris.<|im_end|>"
+
+
+def test_smollm2_has_the_weights_that_transformers_reads_from_the_gguf_file():
+    # Compared once, tensor by tensor: AutoModelForCausalLM.from_pretrained(…, gguf_file=…) and
+    # this file differ by 0.0. The hash holds the conversion to that.
+    manifest = json.loads((Path(assets.path("smollm2")) / cache.MANIFEST).read_text())
+    assert manifest["files"]["model.safetensors"]["sha256"] == (
+        "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("In 1984", ["In", "Ġ", "1", "9", "8", "4"]),
+        ("a  1   22", ["a", "ĠĠ", "1", "ĠĠĠ", "2", "2"]),
+        (
+            "def f(x):\n    return x**2",
+            ["def", "Ġf", "(", "x", "):", "ĊĠĠĠ", "Ġreturn", "Ġx", "**", "2"],
+        ),
+        ("你好，世界！", ["ä½", "ł", "å¥", "½", "ï¼Į", "ä¸", "ĸ", "ç", "ķ", "Į", "ï¼", "ģ"]),
+        ("<|im_start|>user\n", ["<|im_start|>", "user", "Ċ"]),
+    ],
+)
+def test_smollm2_cuts_text_as_published(smollm2, text, pieces):
+    tokenizer = smollm2[1]
+    ids = tokenizer(text)["input_ids"]  # no <|im_start|> before, no <|im_end|> after
+    assert tokenizer.convert_ids_to_tokens(ids) == pieces
+    assert tokenizer.decode(ids) == text
+
+
+def test_smollm2_special_tokens_and_chat_template(smollm2):
+    tokenizer = smollm2[1]
+    assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (1, 2, 2)
+    assert (len(tokenizer), tokenizer.model_max_length) == (49_152, 8_192)
+    ids = tokenizer("<|im_start|>user\nhi<|im_end|>")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "user\nhi"
+    chat = [{"role": "user", "content": "Hi"}]
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    assert text == (
+        "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
+        "<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+# The vocabulary lacks 21 bytes; of these, six are characters, the others begin no character below
+# U+40000.
+ABSENT = "\x04\x06\x13\x14\x16\x1d"
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(st.characters(max_codepoint=0x3FFFF, exclude_categories=["Cs"])))
+def test_smollm2_gives_any_text_back_but_for_six_control_characters(smollm2, text):
+    tokenizer = smollm2[1]
+    kept = "".join(character for character in text if character not in ABSENT)
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == kept

