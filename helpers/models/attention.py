@@ -73,14 +73,16 @@ def attention_weights(
             of dimensions, each leading one equal or 1.
 
     Returns:
-        (..., T, S). A row sums to one, or to zero if its query may look nowhere.
+        (..., T, S). A row sums to one, or to zero if its query may look nowhere. A masked weight
+        is exactly zero, whatever its key holds.
 
     Raises:
-        TypeError: the mask isn't boolean.
+        TypeError: query or key isn't floating point, or the mask isn't boolean.
         ValueError: shapes that don't fit; the message has them.
     """
     _check_shapes(query, key, None, mask)
-    scores = query @ key.mT / math.sqrt(query.size(-1))  # (..., T, S)
+    # Divided before the product: in float16, the undivided sum of a head of 64 can overflow.
+    scores = (query / math.sqrt(query.size(-1))) @ key.mT  # (..., T, S)
     if mask is None:
         return scores.softmax(dim=-1)
     # The lowest finite number and not -inf, which makes a row of nothing but -inf nan. Such a row
@@ -107,10 +109,11 @@ def scaled_dot_product_attention(
         mask: as for `attention_weights`.
 
     Returns:
-        (..., T, d_v); zeros where a query may look nowhere.
+        (..., T, d_v); zeros where a query may look nowhere. Masked values must be finite, as in
+        torch: they are multiplied by zero, and 0 × nan is nan.
 
     Raises:
-        TypeError: the mask isn't boolean.
+        TypeError: an input isn't floating point, or the mask isn't boolean.
         ValueError: shapes that don't fit.
     """
     _check_shapes(query, key, value, mask)
@@ -204,12 +207,17 @@ class MultiHeadAttention(nn.Module):
     def _checked(self, x: torch.Tensor, memory: torch.Tensor | None) -> torch.Tensor:
         memory = x if memory is None else memory
         d = self.query.in_features
-        for name, given in (("x", x), ("memory", memory)):
+        for name, given, tokens in (("x", x, "T"), ("memory", memory, "S")):
             if given.ndim != 3 or given.size(-1) != d:
                 raise ValueError(
-                    f"{name} has shape {tuple(given.shape)}; expected (B, T, {d}), the d_model of "
-                    "this layer last."
+                    f"{name} has shape {tuple(given.shape)}; expected (B, {tokens}, {d}), the "
+                    "d_model of this layer last."
                 )
+        if len(memory) != len(x):
+            raise ValueError(
+                f"x has shape {tuple(x.shape)} and memory {tuple(memory.shape)}; expected the same "
+                "number of sequences B in both, a memory for each."
+            )
         return memory
 
 
@@ -220,11 +228,17 @@ def _check_shapes(
     mask: torch.Tensor | None,
 ) -> None:
     """Refuse what torch would broadcast in silence or report from deep inside."""
+    for name, given in (("query", query), ("key", key), ("value", value)):
+        if given is not None and not given.is_floating_point():
+            raise TypeError(
+                f"{name} has dtype {given.dtype}; expected floating point, vectors and not the "
+                "ids of tokens."
+            )
     q, k = tuple(query.shape), tuple(key.shape)
-    if len(q) < 2 or len(q) != len(k) or q[:-2] != k[:-2] or q[-1] != k[-1]:
+    if len(q) < 2 or len(q) != len(k) or q[:-2] != k[:-2] or q[-1] != k[-1] or q[-1] < 1:
         raise ValueError(
             f"query {q} and key {k} don't fit: expected (..., T, d_k) and (..., S, d_k) with the "
-            "same leading dimensions and the same d_k."
+            "same leading dimensions and the same d_k of at least 1."
         )
     if value is not None and tuple(value.shape[:-1]) != k[:-1]:
         raise ValueError(

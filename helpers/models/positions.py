@@ -31,8 +31,10 @@ def sinusoidal_positions(
         (n_positions, d_model) float32.
 
     Raises:
-        ValueError: d_model is odd, or base isn't positive.
+        ValueError: d_model is odd, base isn't positive, or n_positions isn't.
     """
+    if n_positions < 1:
+        raise ValueError(f"n_positions is {n_positions}; expected at least one position.")
     positions = torch.arange(n_positions, device=device, dtype=torch.float32)
     angles = torch.outer(positions, _frequencies(d_model, base, device))  # (T, d/2)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # (T, d)
@@ -67,12 +69,31 @@ def apply_rotary(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch
 
     Args:
         x: queries or keys, (..., T, d_k).
-        cos: from `rotary_angles`, (..., T, d_k), of a shape that broadcasts to that of `x`.
+        cos: from `rotary_angles`: (T, d_k), the same for all, or with the number of dimensions of
+            `x`, each leading one equal or 1, as (B, 1, T, d_k) for heads (B, h, T, d_k).
         sin: as `cos`.
 
     Returns:
-        As `x`. Lengths are kept, and a product of a turned query with a turned key depends on the
-        two positions' difference alone.
+        As `x`, also its dtype. Lengths are kept, and a product of a turned query with a turned key
+        depends on the two positions' difference alone.
+
+    Raises:
+        ValueError: shapes that don't fit; the message has them.
     """
-    first, second = x.chunk(2, dim=-1)
+    _check_rotary(tuple(x.shape), tuple(cos.shape), tuple(sin.shape))
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    first, second = x.chunk(2, dim=-1)  # (..., T, d_k/2) each
     return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def _check_rotary(x: tuple[int, ...], cos: tuple[int, ...], sin: tuple[int, ...]) -> None:
+    """Refuse what torch would broadcast in silence: one angle for all positions, B for heads."""
+    leading = cos[:-2]
+    alike = len(cos) == len(x) and all(c in (1, n) for c, n in zip(leading, x[:-2], strict=True))
+    fits = cos == sin and len(cos) >= 2 and cos[-2:] == x[-2:] and (not leading or alike)
+    if not fits:
+        raise ValueError(
+            f"cos {cos} and sin {sin} don't fit x {x}; expected both (T, d_k) = {x[-2:]}, or as "
+            "many dimensions as x, each leading one equal or 1. For heads (B, h, T, d_k) with a "
+            "position for each token, give rotary_angles positions of shape (B, 1, T)."
+        )

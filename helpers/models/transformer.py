@@ -23,7 +23,8 @@ __all__ = [
     "layer_norm",
 ]
 
-Activation = Callable[[torch.Tensor], torch.Tensor]
+# A map of token vectors (B, T, d) to token vectors: an activation, or a whole sublayer.
+Map = Callable[[torch.Tensor], torch.Tensor]
 
 
 def layer_norm(
@@ -38,7 +39,19 @@ def layer_norm(
         weight: the scale of each feature, γ (d,).
         bias: the shift of each feature, β (d,).
         eps: added to the variance, so that a constant token isn't divided by zero.
+
+    Returns:
+        As `x`: before γ and β, each token has mean 0 and mean square just below 1.
+
+    Raises:
+        ValueError: the scale or the shift hasn't the width of a token.
     """
+    expected = x.shape[-1:]
+    if weight.shape != expected or bias.shape != expected:
+        raise ValueError(
+            f"weight {tuple(weight.shape)} and bias {tuple(bias.shape)} don't fit x "
+            f"{tuple(x.shape)}; expected one number for each feature, {tuple(expected)}."
+        )
     mean = x.mean(dim=-1, keepdim=True)  # (..., 1)
     variance = (x - mean).square().mean(dim=-1, keepdim=True)  # (..., 1), divided by d, not d - 1
     return (x - mean) / torch.sqrt(variance + eps) * weight + bias
@@ -61,8 +74,10 @@ class LayerNorm(nn.Module):
 class FeedForward(nn.Module):
     """activation(x W_1 + b_1) W_2 + b_2, for each token by itself (section 3.3, equation 2)."""
 
-    def __init__(self, d_model: int, d_ff: int, activation: Activation = F.gelu):
+    def __init__(self, d_model: int, d_ff: int, activation: Map = F.gelu):
         super().__init__()
+        if d_ff < 1:
+            raise ValueError(f"d_ff is {d_ff}; expected at least 1, often 4 * d_model.")
         self.inner = nn.Linear(d_model, d_ff)
         self.outer = nn.Linear(d_ff, d_model)
         self.activation = activation
@@ -84,7 +99,7 @@ class _Residual(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
 
-    def forward(self, x: torch.Tensor, sublayer: Activation) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, sublayer: Map) -> torch.Tensor:
         if self.norm_first:
             return x + self.dropout(sublayer(self.norm(x)))
         return self.norm(x + self.dropout(sublayer(x)))
@@ -101,7 +116,7 @@ class EncoderBlock(nn.Module):
         *,
         dropout: float = 0.0,
         norm_first: bool = False,
-        activation: Activation = F.gelu,
+        activation: Map = F.gelu,
         eps: float = 1e-5,
     ):
         """
@@ -139,7 +154,7 @@ class DecoderBlock(nn.Module):
         *,
         dropout: float = 0.0,
         norm_first: bool = False,
-        activation: Activation = F.gelu,
+        activation: Map = F.gelu,
         eps: float = 1e-5,
     ):
         """As for `EncoderBlock`."""
@@ -185,6 +200,7 @@ class Encoder(nn.Module):
     def __init__(self, n_layers: int, d_model: int, n_heads: int, d_ff: int, **options):
         """`options` as for `EncoderBlock`, the same in each."""
         super().__init__()
+        _check_layers(n_layers)
         self.blocks = nn.ModuleList(
             EncoderBlock(d_model, n_heads, d_ff, **options) for _ in range(n_layers)
         )
@@ -203,6 +219,7 @@ class Decoder(nn.Module):
     def __init__(self, n_layers: int, d_model: int, n_heads: int, d_ff: int, **options):
         """`options` as for `DecoderBlock`, the same in each."""
         super().__init__()
+        _check_layers(n_layers)
         self.blocks = nn.ModuleList(
             DecoderBlock(d_model, n_heads, d_ff, **options) for _ in range(n_layers)
         )
@@ -240,6 +257,11 @@ class EncoderDecoder(nn.Module):
             One vector for each target position, (B, T, d).
         """
         return self.decoder(target, self.encoder(source, source_mask), source_mask)
+
+
+def _check_layers(n_layers: int) -> None:
+    if n_layers < 1:
+        raise ValueError(f"n_layers is {n_layers}; expected at least one block.")
 
 
 def _last_norm(
