@@ -244,6 +244,7 @@ def corpus_counts():
         ("bbc_news()", {}),
         ("movie_reviews()", {}),
         ("movie_reviews(binary=True)", {"binary": True}),
+        ("chinese_reviews()", {}),
     ):
         corpus = getattr(corpora, function.partition("(")[0])(**arguments)
         counts[function, "all"] = [len(corpus[split]) for split in splits]

@@ -23,6 +23,11 @@ def movies():
 
 
 @pytest.fixture(scope="module")
+def chinese():
+    return corpora.chinese_reviews()
+
+
+@pytest.fixture(scope="module")
 def conll():
     return corpora.conll2003()
 
@@ -194,6 +199,58 @@ def test_movie_reviews_do_not_depend_on_the_order_of_lines(movies, tmp_path, mon
     monkeypatch.setattr(corpora.assets, "path", lambda _: str(tmp_path))
     assert len(lines) == 10_603
     assert_same(corpora.movie_reviews(), movies)
+
+
+# Chinese reviews
+
+
+def test_chinese_review_counts(chinese):
+    expected = {"train": (6251, 5710), "validation": (893, 816), "test": (1786, 1632)}
+    assert list(chinese) == list(expected)
+    for split, (negative, positive) in expected.items():
+        assert class_counts(chinese[split]) == {"negative": negative, "positive": positive}
+    characters = [c for text in chinese["train"]["text"] for c in text]
+    assert sum("\u4e00" <= c <= "\u9fff" for c in characters) > 0.8 * len(characters)
+
+
+def test_no_chinese_review_stands_twice_or_within_another(chinese):
+    """By another road than the package's: all pairs at once, as a sparse matrix product."""
+    keys = ["".join(corpora._words(text)) for split in chinese.values() for text in split["text"]]
+    assert len(set(keys)) == len(keys) == 17_088
+    vectorizer = CountVectorizer(
+        analyzer="char", ngram_range=(10, 10), binary=True, dtype=np.int32, lowercase=False
+    )
+    shingles = vectorizer.fit_transform([key for key in keys if len(key) >= 10])
+    shared = (shingles @ shingles.T).tocoo()  # (reviews, reviews)
+    sizes = np.diff(shingles.indptr)
+    pair = shared.row < shared.col
+    contained = shared.data[pair] / np.minimum(sizes[shared.row[pair]], sizes[shared.col[pair]])
+    assert 0.2 < contained.max() < 0.25
+
+
+def test_chinese_reviews_do_not_depend_on_the_order_of_lines(chinese, tmp_path, monkeypatch):
+    folder = Path(assets.path("chinese-reviews"))
+    for name in ("neg.txt", "pos.txt"):
+        lines = (folder / name).read_text(encoding="utf-8").splitlines()
+        random.Random(0).shuffle(lines)
+        (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setattr(corpora.assets, "path", lambda _: str(tmp_path))
+    assert_same(corpora.chinese_reviews(), chinese)
+
+
+def test_a_chinese_review_in_both_classes_or_without_words_is_dropped(files):
+    both, other = "早餐一般，房间很小。", "这本书很好看，孩子非常喜欢。"
+    (files / "neg.txt").write_text(f"{both}\n\n。。。\n{'差' * 12}\n很差很差\n", encoding="utf-8")
+    (files / "pos.txt").write_text(f"早餐一般 房间很小\n{other}\n不错不错\n", encoding="utf-8")
+    reviews = corpora.chinese_reviews()
+    kept = {row["text"]: row["label"] for split in reviews.values() for row in split}
+    assert kept == {"差" * 12: 0, "很差很差": 0, other: 1, "不错不错": 1}
+
+
+def test_chinese_reviews_name_a_file_without_reviews(files):
+    (files / "neg.txt").write_text("\n。\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"neg\.txt holds no review"):
+        corpora.chinese_reviews()
 
 
 # CoNLL-2003
