@@ -52,8 +52,9 @@ format: $(READY) ## mend what lint can mend
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(READY) assets ## measure the training loop against other loops (about 6 minutes, idle machine)
+bench: $(READY) assets ## measure training and generation against other loops (10 minutes, idle machine)
 	@$(BIN)/python -m benchmarks.finetuning
+	@$(BIN)/python -m benchmarks.generation
 
 address: $(READY) ## set the project's public address everywhere: make address URL=https://github.com/name/repo
 	@$(BIN)/python -m scripts.set_address $(URL)

@@ -64,8 +64,8 @@ def rotary_angles(
 def apply_rotary(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Turn each pair of features of `x` by its position's angle.
 
-    Features j and j + d_k/2 are a pair, as in Llama's published weights; the paper pairs
-    neighbours. One is a permutation of the other, so a model is trained with either, not both.
+    Features j and j + d_k/2 are a pair, as in Llama's weights in transformers' format; the paper
+    pairs neighbours. One is a permutation of the other; a model is trained with either, not both.
 
     Args:
         x: queries or keys, (..., T, d_k).
