@@ -233,6 +233,7 @@ def test_modules_are_found_under_the_name_they_are_imported_by():
     modules = doctor._modules()
     assert modules["scikit-learn"] == "sklearn"
     assert modules["ipython"] == "IPython"
+    assert modules["huggingface-hub"] == "huggingface_hub"
     assert modules["torch"] == "torch"
 
 

@@ -105,7 +105,7 @@ def check_packages() -> Iterator[Finding]:
     if not wrong:
         # Only now: where torch is absent, half of the others could not be imported either.
         modules = _modules()
-        names = [(r.name, modules.get(r.name.lower(), r.name)) for r in needed]
+        names = [(r.name, modules.get(_plain(r.name), r.name)) for r in needed]
         wrong = [finding for pair in names if (finding := _check_import(*pair))]
     if not wrong:
         yield Finding("ok", f"All {len(needed)} packages are here, in the versions needed")
@@ -142,9 +142,15 @@ def _modules() -> dict[str, str]:
     for module, distributions in metadata.packages_distributions().items():
         for distribution in distributions:
             # Of several modules, the one named as the package, or else the first.
-            if distribution.lower() not in found or module.lower() == distribution.lower():
-                found[distribution.lower()] = module
+            name = _plain(distribution)
+            if name not in found or _plain(module) == name:
+                found[name] = module
     return found
+
+
+def _plain(name: str) -> str:
+    """A name as the package index compares it: huggingface_hub is huggingface-hub."""
+    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def check_memory() -> Iterator[Finding]:
