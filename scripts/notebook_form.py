@@ -15,11 +15,13 @@ LEAST_EXERCISES = 3
 CHECK_MARK = "# NBVAL_CHECK_OUTPUT"
 
 SETUP_CELL = """\
-# In Colab, this installs the book's package; elsewhere it does nothing.
+# In Colab, this fetches the book and installs its package; elsewhere it does nothing.
 import sys
 
 if "google.colab" in sys.modules:
-    %pip install --quiet "plm-book-helpers @ git+{url}"
+    !git clone -q --depth 1 {url} book
+    %pip install -q ./book
+    %cd -q book/notebooks
 
 from helpers.teaching import environment
 

@@ -18,7 +18,7 @@ ADDRESS = re.compile(r"https://github\.com/([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*/[A-Za
 
 # What stands before the book's own `owner/repo`. Links to other projects have none of these.
 BEFORE = r"""
-    git\+https://github\.com/                   # the notebooks' set-up cell
+    git\ clone\ -q\ --depth\ 1\ https://github\.com/  # the notebooks' set-up cell
   | git\ clone\ https://github\.com/            # README, set-up page
   | colab\.research\.google\.com/github/        # README
   | repository-code:\ "https://github\.com/     # CITATION.cff

@@ -31,7 +31,8 @@ def project(tmp_path):
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-    cell = rf'{{"cells":[  {{"source":"%pip install \"x @ git+https://github.com/{SLUG}\"\r\n"}}]}}'
+    clone = f"!git clone -q --depth 1 https://github.com/{SLUG} book"
+    cell = rf'{{"cells":[  {{"source":"{clone}\r\n"}}]}}'
     (tmp_path / "notebooks").mkdir(exist_ok=True)
     (tmp_path / "notebooks" / "odd.ipynb").write_bytes(cell.encode())
     return tmp_path

@@ -1,0 +1,154 @@
+"""The long runs of chapter 01, with the definitions of the chapter itself.
+
+    python -m scripts.chapter_01_same_budget language LSTM 0
+    python -m scripts.chapter_01_same_budget language Transformer 0
+    python -m scripts.chapter_01_same_budget copy LSTM 0
+    python -m scripts.chapter_01_same_budget copy Transformer 0
+
+`language` trains one model with one seed for about 145 seconds on two CPU cores, measures it on
+the validation articles on the way and on the test articles at the end, and then uses its states
+to classify articles with few labels. `copy` trains on the long-range copy task at five distances
+with one seed. Each call replaces its own rows in notebooks/results/01-same-budget.json.
+
+The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
+script can't drift apart. They also read the corpus and learn the vocabulary.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import time
+from types import SimpleNamespace
+
+import nbformat
+import torch
+
+from scripts.set_address import ROOT
+
+CHAPTER = ROOT / "notebooks" / "01-language-models.ipynb"
+RESULTS = ROOT / "notebooks" / "results" / "01-same-budget.json"
+# Chosen so that both take the same time on the two cores of the machine this was run on.
+UPDATES = {"LSTM": 3000, "Transformer": 2320}
+MEASUREMENTS = 10  # on the way
+MEASURED = 30_000  # validation tokens, on the way
+DISTANCES, COPY_UPDATES = (5, 10, 20, 40, 80), 300
+
+
+def chapter() -> SimpleNamespace:
+    """The names that the chapter's cells tagged `definitions` define."""
+    names = {"device": torch.device("cuda" if torch.cuda.is_available() else "cpu")}
+    for cell in nbformat.read(CHAPTER, as_version=4).cells:
+        if "definitions" in cell.metadata.get("tags", ()):
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(cell.source, names)
+    return SimpleNamespace(**names)
+
+
+def language(c: SimpleNamespace, name: str, seed: int) -> dict:
+    """Train one language model; its curve, test results and few-label accuracies."""
+    train_stream = torch.as_tensor(c.streams["train"])
+    torch.manual_seed(seed)
+    model = c.language_models()[name].to(c.device)
+    untrained = few_labels(c, model)
+    curve = []
+
+    def measure(update: int) -> None:
+        part = c.log_probabilities(model, c.streams["validation"][:MEASURED])
+        curve.append({"updates": update, "validation": round(c.perplexity(part), 3)})
+        print(name, seed, curve[-1], flush=True)
+
+    _, seconds = c.train(
+        model,
+        lambda generator: c.random_blocks(train_stream, c.BATCH, generator),
+        UPDATES[name],
+        c.PEAKS[name],
+        seed=seed,
+        after=lambda update: (
+            measure(update) if update % (UPDATES[name] // MEASUREMENTS) == 0 else None
+        ),
+    )
+    # The median: other work on the machine can stretch single updates.
+    per_update = statistics.median(seconds)
+    for point in curve:
+        point["seconds"] = round(point["updates"] * per_update, 2)
+    log_p = {n: c.log_probabilities(model, c.streams[n]) for n in ("validation", "test")}
+    counts = c.KneserNey(c.streams["train"], 5, c.V)
+    kn = {n: counts.log_probabilities(c.streams[n]) for n in ("validation", "test")}
+    weight = c.best_weight(log_p["validation"], kn["validation"])
+    mixed = c.mix(log_p["test"], kn["test"], weight)
+    return {
+        "part": "language",
+        "model": name,
+        "seed": seed,
+        "seconds per update": round(per_update, 5),
+        "tokens per second": round(c.BATCH * c.CONTEXT / per_update),
+        "curve": curve,
+        "test perplexity": round(c.perplexity(log_p["test"]), 3),
+        "test bits per byte": round(c.bits_per_byte(log_p["test"], c.n_bytes["test"]), 5),
+        "weight": weight,
+        "mixed test perplexity": round(c.perplexity(mixed), 3),
+        "mixed test bits per byte": round(c.bits_per_byte(mixed, c.n_bytes["test"]), 5),
+        "untrained": untrained,
+        "pretrained": few_labels(c, model),
+    }
+
+
+def few_labels(c: SimpleNamespace, model: torch.nn.Module) -> dict[str, list[float]]:
+    """Test accuracies of linear classifiers on the model's states, by labels of each class."""
+    vectors = c.article_vectors(model)
+    return {str(k): c.few_label_accuracies(vectors, k, c.PROBE_C).tolist() for k in (5, 20)}
+
+
+def copy(c: SimpleNamespace, name: str, seed: int) -> list[dict]:
+    """Train on the copy task for each distance; the share of symbols recalled."""
+    rows = []
+    for distance in DISTANCES:
+        torch.manual_seed(seed)
+        model = c.copy_models()[name].to(c.device)
+        started = time.perf_counter()
+        c.train_to_copy(model, distance, COPY_UPDATES, c.COPY_PEAKS[name], seed)
+        rows.append(
+            {
+                "part": "copy",
+                "model": name,
+                "distance": distance,
+                "seed": seed,
+                "recalled": c.recalled(model, distance, seed=1000 + seed),
+                "seconds": round(time.perf_counter() - started, 1),
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def save(new: list[dict]) -> None:
+    """Write the rows, in place of earlier ones of the same part, model, distance and seed."""
+
+    def key(row: dict) -> tuple:
+        return row["part"], row["model"], row.get("distance", 0), row["seed"]
+
+    old = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
+    rows = {key(row): row for row in [*old, *new]}
+    text = json.dumps([rows[k] for k in sorted(rows)], indent=1, default=float)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=("language", "copy"))
+    parser.add_argument("model", choices=tuple(UPDATES))
+    parser.add_argument("seed", type=int, nargs="?", default=0, help="default: 0")
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    c = chapter()
+    if arguments.part == "language":
+        save([language(c, arguments.model, arguments.seed)])
+    else:
+        save(copy(c, arguments.model, arguments.seed))
+    print(f"{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
