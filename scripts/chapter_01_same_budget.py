@@ -5,7 +5,7 @@
     python -m scripts.chapter_01_same_budget copy LSTM 0
     python -m scripts.chapter_01_same_budget copy Transformer 0
 
-`language` trains one model with one seed for about 145 seconds on two CPU cores, measures it on
+`language` trains one model with one seed for two to three minutes on two CPU cores, measures it on
 the validation articles on the way and on the test articles at the end, and then uses its states
 to classify articles with few labels. `copy` trains on the long-range copy task at five distances
 with one seed. Each call replaces its own rows in notebooks/results/01-same-budget.json.
@@ -15,35 +15,22 @@ script can't drift apart. They also read the corpus and learn the vocabulary.
 """
 
 import argparse
-import contextlib
-import io
 import json
 import statistics
 import time
 from types import SimpleNamespace
 
-import nbformat
 import torch
 
-from scripts.set_address import ROOT
+from scripts.chapter_definitions import NOTEBOOKS, RESULTS, definitions
 
-CHAPTER = ROOT / "notebooks" / "01-language-models.ipynb"
-RESULTS = ROOT / "notebooks" / "results" / "01-same-budget.json"
+CHAPTER = NOTEBOOKS / "01-language-models.ipynb"
+FILE = RESULTS / "01-same-budget.json"
 # Chosen so that both take the same time on the two cores of the machine this was run on.
 UPDATES = {"LSTM": 3000, "Transformer": 2320}
 MEASUREMENTS = 10  # on the way
 MEASURED = 30_000  # validation tokens, on the way
 DISTANCES, COPY_UPDATES = (5, 10, 20, 40, 80), 300
-
-
-def chapter() -> SimpleNamespace:
-    """The names that the chapter's cells tagged `definitions` define."""
-    names = {"device": torch.device("cuda" if torch.cuda.is_available() else "cpu")}
-    for cell in nbformat.read(CHAPTER, as_version=4).cells:
-        if "definitions" in cell.metadata.get("tags", ()):
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(cell.source, names)
-    return SimpleNamespace(**names)
 
 
 def language(c: SimpleNamespace, name: str, seed: int) -> dict:
@@ -129,10 +116,10 @@ def save(new: list[dict]) -> None:
     def key(row: dict) -> tuple:
         return row["part"], row["model"], row.get("distance", 0), row["seed"]
 
-    old = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
+    old = json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
     rows = {key(row): row for row in [*old, *new]}
     text = json.dumps([rows[k] for k in sorted(rows)], indent=1, default=float)
-    RESULTS.write_text(text + "\n", encoding="utf-8")
+    FILE.write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -142,7 +129,7 @@ def main() -> None:
     parser.add_argument("seed", type=int, nargs="?", default=0, help="default: 0")
     arguments = parser.parse_args()
     started = time.perf_counter()
-    c = chapter()
+    c = definitions(CHAPTER)
     if arguments.part == "language":
         save([language(c, arguments.model, arguments.seed)])
     else:

@@ -109,3 +109,12 @@ def test_bad_datasets_are_named():
         sequence_lengths([{"text": "a"}])
     with pytest.raises(TypeError, match=r"IterableDataset.*streaming=False"):
         sequence_lengths(classification_data(4).to_iterable_dataset())
+
+
+def test_a_dataset_that_knows_its_lengths_is_not_read():
+    class Known(list):
+        lengths = (3, 5)
+
+    lengths = sequence_lengths(Known([None, None]))
+    assert lengths.tolist() == [3, 5]
+    assert lengths.dtype == np.int64

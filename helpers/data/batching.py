@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 import torch
 
-__all__ = ["pack"]
+__all__ = ["Packer", "collate_causal", "pack", "stack_blocks"]
 
 
 def pack(
@@ -29,27 +29,93 @@ def pack(
     Raises:
         ValueError: there are no documents, one is empty, or all together don't fill a block.
     """
-    prefix = 0 if start is None else 1
-    content = block_size - prefix
-    if content < 1:
-        raise ValueError(f"block_size is {block_size}; expected at least {1 + prefix}.")
-    ended = [[*_checked(number, ids), separator] for number, ids in enumerate(documents)]
-    stream = np.fromiter(chain.from_iterable(ended), dtype=np.int64)
-    n_blocks = len(stream) // content
-    if n_blocks == 0:
-        raise ValueError(
-            f"{len(ended)} documents hold {len(stream)} ids with their separators, and a block of "
-            f"{block_size} takes {content}: give more text, or shorten the blocks."
-        )
-    blocks = np.full((n_blocks, block_size), start or 0, dtype=np.int64)
-    blocks[:, prefix:] = stream[: n_blocks * content].reshape(n_blocks, content)
+    packer = Packer(block_size, separator=separator, start=start)
+    blocks = packer.add(documents)
+    packer.check_filled()
     return torch.from_numpy(blocks)
 
 
-def _checked(number: int, ids: Sequence[int]) -> Sequence[int]:
-    if not len(ids):
+class Packer:
+    """`pack` for a corpus that comes in parts: what doesn't fill a block waits for the next part.
+
+    The blocks of all parts together are those of one call of `pack`. Arguments as there.
+
+    Attributes:
+        n_documents: added so far.
+        n_ids: in these documents, a separator counted for each.
+        n_blocks: filled so far.
+    """
+
+    def __init__(self, block_size: int, *, separator: int, start: int | None = None):
+        self.block_size, self.separator, self.start = block_size, separator, start
+        self.content = block_size - (start is not None)  # ids of the documents in a block
+        if self.content < 1:
+            raise ValueError(
+                f"block_size is {block_size}; expected at least {block_size - self.content + 1}."
+            )
+        self.n_documents = self.n_ids = self.n_blocks = 0
+        self._rest = np.empty(0, dtype=np.int64)  # fewer ids than a block takes
+
+    def add(self, documents: Iterable[Sequence[int]]) -> np.ndarray:
+        """The blocks that these documents fill: int64 (n, block_size), n = 0 if none is full.
+
+        Raises:
+            ValueError: a document is empty.
+        """
+        stream = np.fromiter(chain.from_iterable(map(self._ended, documents)), dtype=np.int64)
+        self.n_ids += len(stream)
+        stream = np.concatenate([self._rest, stream])
+        full = len(stream) // self.content
+        self.n_blocks += full
+        self._rest = stream[full * self.content :].copy()
+        blocks = np.full((full, self.block_size), self.start or 0, dtype=np.int64)
+        content = stream[: full * self.content].reshape(full, self.content)
+        blocks[:, self.block_size - self.content :] = content
+        return blocks
+
+    def check_filled(self) -> None:
+        """Raise ValueError, with the counts, if all documents together haven't filled a block."""
+        if self.n_blocks == 0:
+            raise ValueError(
+                f"{self.n_documents} documents hold {self.n_ids} ids with their separators, and a "
+                f"block of {self.block_size} takes {self.content}: give more text, or shorten the "
+                "blocks."
+            )
+
+    def _ended(self, ids: Sequence[int]) -> list[int]:
+        if not len(ids):
+            raise ValueError(
+                f"Document {self.n_documents} (counted from 0) is empty: leave it out, or look at "
+                "why the tokenizer gives nothing for it."
+            )
+        self.n_documents += 1
+        return [*ids, self.separator]
+
+
+def stack_blocks(examples: Sequence[dict]) -> torch.Tensor:
+    """The `input_ids` of B blocks as int64 (B, T).
+
+    Raises:
+        ValueError: they aren't all of one length.
+    """
+    lengths = {len(example["input_ids"]) for example in examples}
+    if len(lengths) != 1:
         raise ValueError(
-            f"Document {number} (counted from 0) is empty: leave it out, or look at why the "
-            "tokenizer gives nothing for it."
+            f"The blocks have the lengths {sorted(lengths)}; expected one length, as `pack` cuts "
+            "them. For texts of different lengths use a collator that pads."
         )
-    return ids
+    ids = np.stack([np.asarray(example["input_ids"]) for example in examples])
+    return torch.from_numpy(ids.astype(np.int64))
+
+
+def collate_causal(examples: Sequence[dict]) -> dict[str, torch.Tensor]:
+    """Blocks for causal language modelling: the labels are the ids, and the model shifts them.
+
+    Args:
+        examples: B blocks of T ids each, as `input_ids`.
+
+    Returns:
+        `input_ids` and `labels`, int64 (B, T).
+    """
+    ids = stack_blocks(examples)
+    return {"input_ids": ids, "labels": ids}

@@ -1,8 +1,15 @@
 """Masked language modelling: which pieces to predict, and what the model sees in their place."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 import torch
 
-__all__ = ["IGNORED", "mask_tokens"]
+from helpers.data.batching import stack_blocks
+
+__all__ = ["IGNORED", "FixedMasks", "MaskedCollator", "mask_tokens"]
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 
@@ -86,3 +93,78 @@ def _check(
             f"The id {wrong} is outside the vocabulary of {vocab_size} pieces (ids 0 to "
             f"{vocab_size - 1}). Does the vocabulary belong to another tokenizer?"
         )
+
+
+@dataclass(frozen=True)
+class MaskedCollator:
+    """Blocks, masked anew each time they are seen, from torch's default generator.
+
+    `helpers.training` seeds that generator for each batch, so a run that resumes masks the same.
+
+    Attributes:
+        mask_token_id: the tokenizer's `mask_token_id`.
+        vocab_size: ids are 0 to `vocab_size - 1`.
+        special_ids: never chosen, such as the tokenizer's `all_special_ids`.
+        rate: share of the other pieces to choose; see `mask_tokens`.
+    """
+
+    mask_token_id: int | None
+    vocab_size: int
+    special_ids: tuple[int, ...]
+    rate: float = 0.15
+
+    def __call__(self, examples: Sequence[dict]) -> dict[str, torch.Tensor]:
+        """`input_ids` and `labels`, int64 (B, T), of B blocks; raises as `mask_tokens` does."""
+        return self.mask(stack_blocks(examples), torch.default_generator)
+
+    def mask(self, input_ids: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """The same for ids (B, T), from a generator of the caller's."""
+        candidates = ~torch.isin(input_ids, torch.tensor(self.special_ids, dtype=torch.int64))
+        seen, labels = mask_tokens(
+            input_ids,
+            candidates,
+            mask_token_id=self.mask_token_id,
+            vocab_size=self.vocab_size,
+            generator=generator,
+            rate=self.rate,
+        )
+        return {"input_ids": seen, "labels": labels}
+
+
+@dataclass(frozen=True)
+class FixedMasks:
+    """Blocks masked once and for all, to measure a model on: row i by a seed and i alone.
+
+    So the loss is that of the same pieces whatever the batch size, the number of processes, or
+    the rate that a model was trained at.
+
+    Attributes:
+        blocks: map-style, each row with `input_ids`, all of one length.
+        collator: says how to mask.
+        seed: another one gives other masks.
+    """
+
+    blocks: Sequence[dict]
+    collator: MaskedCollator
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        """`input_ids` and `labels` of one row, int64 (T,)."""
+        # Mixed, since torch's generator looks at the lower 32 bits of a seed alone.
+        mixed = np.random.SeedSequence([self.seed, row]).generate_state(1)
+        generator = torch.Generator().manual_seed(int(mixed[0]))
+        masked = self.collator.mask(stack_blocks([self.blocks[row]]), generator)
+        return {key: value[0] for key, value in masked.items()}
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Pieces per row, int64."""
+        return np.full(len(self), len(self.blocks[0]["input_ids"]), dtype=np.int64)
+
+    @staticmethod
+    def collate(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Stack rows that are masked already into a batch."""
+        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}

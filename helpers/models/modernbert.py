@@ -53,6 +53,16 @@ CONFIG_NAMES = {
 MODEL_TYPES = {False: "modernbert", True: "modernbert-decoder"}  # by `causal`
 CLASSES = {False: "ModernBertForMaskedLM", True: "ModernBertDecoderForCausalLM"}
 
+# Special tokens in config.json, each with the tokenizer's that serve: text made of WordPieces
+# begins and ends with [CLS] and [SEP], as in ModernBERT's own config.json.
+SPECIAL_IDS = {
+    "pad": ("pad",),
+    "bos": ("bos", "cls"),
+    "eos": ("eos", "sep"),
+    "cls": ("cls", "bos"),
+    "sep": ("sep", "eos"),
+}
+
 # Parts of a weight's name, ours and Hugging Face's.
 WEIGHT_NAMES = (
     ("embedding.", "model.embeddings.tok_embeddings."),
@@ -463,13 +473,16 @@ def _config_to_hf(
         "layer_types": ["full_attention"] * config.n_layers,
         "rope_parameters": {"full_attention": rope, "sliding_attention": rope},
         # Unless told, transformers takes ModernBERT's own ids, which a small vocabulary hasn't.
-        **{
-            f"{token}_token_id": getattr(tokenizer, f"{token}_token_id", None) or 0
-            for token in ("pad", "bos", "eos", "cls", "sep")
-        },
+        **{f"{name}_token_id": _special_id(tokenizer, name) for name in SPECIAL_IDS},
         "tie_word_embeddings": True,
         "dtype": str(dtype).removeprefix("torch."),
     }
+
+
+def _special_id(tokenizer: PreTrainedTokenizerBase | None, name: str) -> int:
+    """The first of the special tokens meant by `name` that the tokenizer has, else 0."""
+    ids = (getattr(tokenizer, f"{token}_token_id", None) for token in SPECIAL_IDS[name])
+    return next((i for i in ids if i is not None), 0)
 
 
 def _config_from_hf(

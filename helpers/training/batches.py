@@ -23,6 +23,8 @@ CHUNK = 50  # windows sorted together: enough to group well, few enough to keep 
 def sequence_lengths(dataset: Sequence) -> np.ndarray:
     """Pieces per sequence, int64 of shape (n,), from the column `input_ids`.
 
+    A dataset that knows them says so in an attribute `lengths`; then no sequence is read.
+
     Raises:
         TypeError: if the dataset has no length or no row numbers, as an `IterableDataset`.
         ValueError: if the dataset is empty or has no `input_ids`.
@@ -34,6 +36,9 @@ def sequence_lengths(dataset: Sequence) -> np.ndarray:
         )
     if len(dataset) == 0:
         raise ValueError("The dataset is empty: there is nothing to train or evaluate on.")
+    known = getattr(dataset, "lengths", None)
+    if known is not None:
+        return np.asarray(known, dtype=np.int64)
     columns = dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0])
     if "input_ids" not in columns:
         raise ValueError(

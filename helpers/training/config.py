@@ -7,6 +7,7 @@ from typing import Literal
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Schedule = Literal["linear", "cosine", "constant"]
+Optimizer = Literal["adamw", "muon"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class TrainingConfig:
     accumulation: int = 1  # forward passes per update: a larger batch in the same memory
     warmup_ratio: float = 0.1  # share of the run, so warm-up can't outlast a short run
     schedule: Schedule = "linear"  # decay after warm-up, down to 0 (or none: "constant")
+    optimizer: Optimizer = "adamw"  # "muon" pays in pretraining; see helpers.training.optim
+    beta2: float = 0.999  # AdamW's memory of squared gradients; pretraining often takes 0.98
     weight_decay: float = 0.01  # on matrices alone; biases and norms are left in peace
     max_grad_norm: float | None = 1.0  # clip the gradient's global L2 norm; None: never
     label_smoothing: float = 0.0  # share of the target spread evenly over all classes
@@ -65,21 +68,26 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}={value}: it must be greater than 0")
+        self._check_shares()
+        for name, allowed in (
+            ("precision", Precision.__args__),
+            ("schedule", Schedule.__args__),
+            ("optimizer", Optimizer.__args__),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {allowed}")
+
+    def _check_shares(self):
         if not 0 <= self.warmup_ratio <= 1:
             raise ValueError(
                 f"warmup_ratio={self.warmup_ratio}: it is a share of the run, from 0 to 1. "
                 "For a number of steps, divide it by the run's steps."
             )
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing={self.label_smoothing}: it must be in [0, 1)")
+        for name in ("label_smoothing", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: it must be in [0, 1)")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay={self.weight_decay}: it must not be negative")
-        for name, allowed in (
-            ("precision", Precision.__args__),
-            ("schedule", Schedule.__args__),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {allowed}")
 
     def _check_contradictions(self):
         if (self.epochs is None) == (self.steps is None):

@@ -1,4 +1,4 @@
-"""AdamW with weight decay on matrices alone, and the learning rate as a function of the step."""
+"""AdamW with weight decay on matrices alone, Muon, and the learning rate of each step."""
 
 import math
 
@@ -6,6 +6,9 @@ import torch
 from torch import nn
 
 from helpers.training.config import Schedule
+
+BETA1 = 0.9  # AdamW's momentum
+MUON_MOMENTUM = 0.95
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -29,9 +32,84 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [group for group in groups if group["params"]]
 
 
-def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+def adamw(
+    model: nn.Module, learning_rate: float, weight_decay: float, beta2: float = 0.999
+) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter, ICLR 2019, algorithm 2), one fused kernel per update."""
-    return torch.optim.AdamW(parameter_groups(model, weight_decay), lr=learning_rate, fused=True)
+    return torch.optim.AdamW(
+        parameter_groups(model, weight_decay), lr=learning_rate, betas=(BETA1, beta2), fused=True
+    )
+
+
+class Muon(torch.optim.AdamW):
+    """Muon for the matrices inside a network, AdamW for embeddings and vectors.
+
+    A step of AdamW is of about the same size for each number of a matrix. A step of Muon is of
+    about the same size in each of the matrix's directions: the momentum's singular values all
+    become about 1 (Jordan et al., 2024). Scaled by 0.2 √max(n, m), it has the size of an AdamW
+    step, so that one learning rate serves both (Liu et al., arXiv:2502.16982, section 2.2).
+
+    It is torch.optim.Muon in the precision of the weights. Torch's computes in bfloat16, which
+    takes many times as long on a processor without bfloat16.
+    """
+
+    def __init__(
+        self, model: nn.Module, learning_rate: float, weight_decay: float, beta2: float = 0.999
+    ):
+        """For all trainable parameters of `model`; an `nn.Embedding` is no inner matrix.
+
+        Raises:
+            ValueError: if every parameter is frozen.
+        """
+        embeddings = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
+        groups = []
+        for group in parameter_groups(model, weight_decay):
+            for inner in (True, False):
+                chosen = [
+                    p for p in group["params"] if inner == (p.ndim == 2 and p not in embeddings)
+                ]
+                if chosen:
+                    groups.append(group | {"params": chosen, "orthogonalize": inner})
+        super().__init__(groups, lr=learning_rate, betas=(BETA1, beta2), fused=True)
+        # AdamW's fused kernel skips a step with infinite gradients itself; Muon leaves that to
+        # the gradient scaler.
+        self._step_supports_amp_scaling = False
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """One update from the gradients."""
+        for group in self.param_groups:
+            if group["orthogonalize"]:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        self._step_matrix(p, group["lr"], group["weight_decay"])
+                        p.grad = None  # so that AdamW leaves it alone
+        super().step(closure)
+
+    def _step_matrix(self, p: torch.Tensor, learning_rate: float, weight_decay: float) -> None:
+        state = self.state[p]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(p)
+        momentum = state["momentum"].lerp_(p.grad, 1 - MUON_MOMENTUM)
+        direction = orthogonalize(p.grad.lerp(momentum, MUON_MOMENTUM))  # Nesterov's look ahead
+        p.mul_(1 - learning_rate * weight_decay)
+        p.add_(direction, alpha=-learning_rate * 0.2 * max(p.shape) ** 0.5)
+
+
+def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """A matrix (n, m) with the same singular vectors and singular values between 0.7 and 1.2.
+
+    Newton–Schulz iteration with a quintic polynomial that is steep at 0, so that small singular
+    values grow fast; more exact values wouldn't help the optimizer (Jordan et al., 2024).
+    """
+    tall = matrix.size(0) > matrix.size(1)
+    x = matrix.mT if tall else matrix  # wide, so that x xᵀ is the smaller product
+    x = x / (x.norm() + 1e-7)  # no singular value is above 1
+    a, b, c = 3.4445, -4.7750, 2.0315
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 def learning_rate_factor(step: int, steps: int, warmup_ratio: float, schedule: Schedule) -> float:

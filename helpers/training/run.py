@@ -29,7 +29,7 @@ from helpers.training.objective import (
     shifts_labels,
     to_device,
 )
-from helpers.training.optim import adamw, learning_rate_factor
+from helpers.training.optim import Muon, adamw, learning_rate_factor
 from helpers.training.precision import autocast, resolve_precision
 from helpers.training.processes import join_processes
 
@@ -82,6 +82,7 @@ class Run:
             )
         model.to(group.device)
         check_labels(model, dataset, collate_fn)
+        make_optimizer = adamw if config.optimizer == "adamw" else Muon
         run = cls(
             config=config,
             dataset=dataset,
@@ -90,7 +91,9 @@ class Run:
             group=group,
             model=model,
             wrapped=model,
-            optimizer=adamw(model, config.learning_rate, config.weight_decay),
+            optimizer=make_optimizer(
+                model, config.learning_rate, config.weight_decay, config.beta2
+            ),
             scaler=torch.amp.GradScaler(group.device.type, enabled=precision == "fp16"),
             precision=precision,
             lengths=lengths,

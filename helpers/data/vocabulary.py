@@ -1,0 +1,102 @@
+"""A WordPiece tokenizer learned from text with the tokenizers library, the same on each run.
+
+How its vocabulary comes about is shown from scratch in `helpers.data.subwords`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import PreTrainedTokenizerFast
+
+from helpers.data.subwords import CONTINUES
+
+__all__ = ["SPECIAL_TOKENS", "learn_wordpiece"]
+
+SPECIAL_TOKENS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+ALPHABET = 1000  # most frequent letters; words with a rarer one become [UNK]
+
+
+def learn_wordpiece(
+    texts: Iterable[str], vocab_size: int, *, lowercase: bool = True
+) -> PreTrainedTokenizerFast:
+    """Learn a tokenizer like BERT's (Devlin et al., NAACL 2019): [CLS] text [SEP], and a [MASK].
+
+    The special tokens have the ids 0 to 4. The rest is what `subwords.train_wordpiece` gives,
+    letters, marked letters and merged pieces, but that it takes a letter's marked twin always.
+
+    Args:
+        texts: gone through twice, so a list or `TextFiles` but no generator.
+        vocab_size: with special tokens. Fewer come back if every word has become one piece.
+        lowercase: whether case and accents are dropped.
+
+    Raises:
+        TypeError: `texts` can be gone through only once.
+        ValueError: there is no text, or `vocab_size` doesn't hold its letters.
+    """
+    if isinstance(texts, Iterator):
+        raise TypeError(
+            f"texts is a {type(texts).__name__}, gone after one pass; two are needed. Give a list "
+            "or TextFiles."
+        )
+    normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    letters, marked = _alphabet(texts, normalizer, pre_tokenizer)
+    first = [*SPECIAL_TOKENS.values(), *letters, *marked]
+    if vocab_size < len(first):
+        raise ValueError(
+            f"vocab_size is {vocab_size}, but special tokens and the letters of the texts, plain "
+            f"and marked with {CONTINUES}, are {len(first)}: choose a larger one."
+        )
+    # Left to itself, the trainer numbers marked letters in a random order, and that decides
+    # between pairs of equal count. As "special" tokens they keep the order they are given in.
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=first,
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        show_progress=False,
+    )
+    learner = Tokenizer(models.WordPiece())
+    learner.normalizer, learner.pre_tokenizer = normalizer, pre_tokenizer
+    learner.train_from_iterator(texts, trainer)
+    tokenizer = Tokenizer(models.WordPiece(learner.get_vocab(), unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUES)
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL_TOKENS)
+
+
+def _alphabet(
+    texts: Iterable[str],
+    normalizer: normalizers.Normalizer,
+    pre_tokenizer: pre_tokenizers.PreTokenizer,
+) -> tuple[list[str], list[str]]:
+    """The most frequent letters in the order of their code points, and their marked twins."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(normalizer.normalize_str(text))
+    letters = [letter for letter in counts if not letter.isspace()]
+    if not letters:
+        raise ValueError("There is no text to learn a vocabulary from: all texts are empty.")
+    kept = sorted(sorted(letters, key=lambda c: (-counts[c], c))[:ALPHABET])
+    # Punctuation is a word of its own, so it never goes on in one.
+    inside = [c for c in kept if len(pre_tokenizer.pre_tokenize_str(f"a{c}")) == 1]
+    return kept, [CONTINUES + letter for letter in inside]

@@ -1,0 +1,278 @@
+"""helpers.training.pretrain from text to a model that transformers loads; killed; on two."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer, pipeline
+
+from helpers.data.blocks import Blocks
+from helpers.models.modernbert import ModernBert
+from helpers.training import checkpoints
+from helpers.training.pretrain import PretrainingConfig, main
+from tests.test_blocks import tokenizer_of
+
+TINY = {
+    "vocab-size": 90,
+    "block-size": 16,
+    "d-model": 16,
+    "layers": 2,
+    "heads": 2,
+    "batch-size": 4,
+    "steps": 12,
+    "checkpoint-every": 4,
+    "evaluate-every": 5,
+    "validation-share": 0.2,
+    "precision": "fp32",
+    "learning-rate": 0.01,
+}
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """A file of 80 short paragraphs of made-up words."""
+    draw = np.random.default_rng(0)
+    words = ["".join(draw.choice(list("abcdefgh"), 3)) for _ in range(40)]
+    paragraphs = [" ".join(draw.choice(words, draw.integers(3, 25))) + "." for _ in range(80)]
+    file = tmp_path_factory.mktemp("text") / "words.txt"
+    file.write_text("\n\n".join(paragraphs))
+    return file
+
+
+def arguments(output, text, objective="mlm", **options):
+    given = TINY | {name.replace("_", "-"): value for name, value in options.items()}
+    flags = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    source = ["--text", str(text), "--text-split", "paragraph"] if text else []
+    return ["--objective", objective, "--output", str(output), *flags, *source]
+
+
+def launch(kill_at, given, *, processes=1):
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    command = [sys.executable, *(launcher if processes > 1 else [])]
+    command += ["-m", "tests.pretraining_process", str(kill_at), *given]
+    environment = os.environ | {"PLM_PROGRESS": "0"}
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=300, env=environment
+    )
+    print(done.stdout[-2000:], done.stderr[-3000:])
+    return done
+
+
+def result(output):
+    """What must not depend on interruptions: losses, evaluations and weights."""
+    history = json.loads((output / "history.json").read_text())
+    losses = [(r["step"], r["loss"], r["lr"], r["grad_norm"]) for r in history["records"]]
+    return losses, history["evaluations"], load_file(output / "model" / "model.safetensors")
+
+
+def assert_same(one, other):
+    assert one[:2] == other[:2]
+    assert one[2].keys() == other[2].keys()
+    for name, weight in one[2].items():
+        assert torch.equal(weight, other[2][name]), name
+
+
+@pytest.fixture(scope="module", params=["mlm", "clm"])
+def finished(request, text, tmp_path_factory):
+    output = tmp_path_factory.mktemp(request.param) / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLM_PROGRESS", "0")
+        assert main(arguments(output, text, request.param)) == 0
+    return request.param, output
+
+
+def test_transformers_loads_the_model_and_agrees(finished):
+    objective, output = finished
+    auto = {"mlm": AutoModelForMaskedLM, "clm": AutoModelForCausalLM}[objective]
+    theirs = auto.from_pretrained(output / "model").eval()
+    ours = ModernBert.from_pretrained(output / "model")
+    ids = torch.from_numpy(Blocks(output / "blocks" / "validation.npy")[0]["input_ids"])[None]
+    with torch.no_grad():
+        torch.testing.assert_close(ours(ids).logits, theirs(ids).logits, rtol=0, atol=1e-5)
+    tokenizer = AutoTokenizer.from_pretrained(output / "model")
+    assert tokenizer.model_max_length == 16
+    config = theirs.config
+    assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (2, 3, 0)
+    if objective == "mlm":
+        guesses = pipeline("fill-mask", model=theirs, tokenizer=tokenizer)("abc [MASK] def.")
+        assert len(guesses) == 5
+
+
+def test_it_learns_and_says_so(finished, text):
+    objective, output = finished
+    losses, evaluations, _ = result(output)
+    assert [step for step, *_ in losses] == list(range(1, 13))
+    assert [e["step"] for e in evaluations] == [5, 10, 12]
+    assert evaluations[-1]["loss"] < losses[0][1] - 0.3  # untrained: ln 90 = 4.5
+    assert evaluations[-1]["perplexity"] == pytest.approx(math.exp(evaluations[-1]["loss"]))
+    card = ModelCard.load(output / "model" / "README.md")
+    tasks = {"mlm": "fill-mask", "clm": "text-generation"}
+    assert card.data.pipeline_tag == tasks[objective]
+    for part in (
+        f"{evaluations[-1]['loss']:.4f} nats",
+        f"perplexity of {evaluations[-1]['perplexity']:.2f}",
+        "words.txt",
+        "| learning_rate | 0.01 |",
+        f"| torch | {torch.__version__} |",
+    ):
+        assert part in card.text
+    assert str(text.parent) not in card.content
+    assert str(output.parent) not in card.content
+
+
+def test_held_out_documents_are_not_trained_on_and_started_again_it_is_done(
+    finished, text, monkeypatch
+):
+    objective, output = finished
+    monkeypatch.setenv("PLM_PROGRESS", "0")
+    tokenizer = AutoTokenizer.from_pretrained(output / "tokenizer")
+    sides = {
+        split: tokenizer.decode(np.load(output / "blocks" / f"{split}.npy").flatten())
+        for split in ("train", "validation")
+    }
+    sides = {k: v.replace("[CLS] ", "").replace(" [SEP]", "") for k, v in sides.items()}
+    starts = [p[:12] for p in text.read_text().split("\n\n") if len(p) > 30]
+    on = {k: {s for s in starts if s in v.replace(" .", ".")} for k, v in sides.items()}
+    assert on["validation"]
+    assert not on["train"] & on["validation"]
+    before = result(output)
+    # What changes no number may be changed; the text may have moved.
+    moved = output.parent / "moved"
+    moved.mkdir()
+    (moved / text.name).write_bytes(text.read_bytes())
+    given = arguments(output, moved / text.name, objective, checkpoint_every=7, num_workers=1)
+    assert main(given) == 0
+    assert_same(result(output), before)
+
+
+@pytest.mark.parametrize("finished", ["mlm"], indirect=True)
+def test_a_killed_run_goes_on_bit_for_bit(finished, text, tmp_path):
+    _, output = finished
+    given = arguments(tmp_path / "run", text)
+    # Batch 1 is that of train's checks, so this is update 7, after the checkpoint of 4.
+    assert launch(8, given).returncode != 0
+    assert not (tmp_path / "run" / "history.json").exists()
+    assert checkpoints.latest(tmp_path / "run" / "checkpoints").name == "step-00000004"
+    assert launch(0, given).returncode == 0
+    assert_same(result(tmp_path / "run"), result(output))
+
+
+@pytest.mark.parametrize("finished", ["clm"], indirect=True)
+def test_two_processes_with_half_the_batch_equal_one(finished, text, tmp_path):
+    """Causal, since masks differ by process; within float tolerance."""
+    _, output = finished
+    given = arguments(tmp_path / "run", text, "clm", batch_size=2)
+    assert launch(0, given, processes=2).returncode == 0
+    two, one = result(tmp_path / "run"), result(output)
+    assert [r[1] for r in two[0]] == pytest.approx([r[1] for r in one[0]], abs=2e-4)
+    for ours, theirs in zip(two[1], one[1], strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=2e-4)
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    parts = ["blocks", "checkpoints", "history.json", "model", "settings.json", "tokenizer"]
+    assert names == parts
+
+
+@pytest.mark.parametrize("finished", ["mlm"], indirect=True)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": "clm"}, "objective: 'mlm' there, 'clm' now"),
+        ({"mask_rate": 0.2}, "mask_rate: 0.3 there, 0.2 now"),
+        ({"steps": 13}, "steps: 12 there, 13 now"),
+        ({"max_tokens": 50}, "max_tokens: None there, 50 now"),
+    ],
+)
+def test_a_run_with_other_settings_is_refused_and_kept(finished, text, capsys, changes, message):
+    _, output = finished
+    before = result(output)
+    assert main(arguments(output, text, **changes)) == 1
+    assert message in capsys.readouterr().err
+    assert_same(result(output), before)
+
+
+@pytest.mark.parametrize("finished", ["mlm"], indirect=True)
+def test_another_text_is_refused(finished, text, tmp_path, capsys):
+    other = tmp_path / "words.txt"
+    other.write_text(text.read_text() + " more")
+    assert main(arguments(finished[1], other)) == 1
+    assert "source, file 1: 'words.txt, " in capsys.readouterr().err
+
+
+def test_a_streamed_data_set_with_a_given_tokenizer_prepared_only(tmp_path, capsys):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(json.dumps({"body": "a b c d e"}) for _ in range(50)))
+    words = ["?", "<eos>", *"abcde"]
+    tokenizer_of(words, eos_token="<eos>").save_pretrained(tmp_path / "t")
+    options = {"column": "body", "tokenizer": tmp_path / "t", "validation_share": 0}
+    given = arguments(tmp_path / "run", None, "clm", evaluate_every=None, **options)
+    given += ["--dataset", "json", "--data-files", str(rows), "--prepare-only"]
+    assert main(given) == 0
+    assert "train: 50 documents, 300 tokens, 18 blocks" in capsys.readouterr().out
+    first = Blocks(tmp_path / "run" / "blocks" / "train.npy")[0]["input_ids"]
+    assert first.tolist() == [2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5]
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    # The same tokenizer can't serve masked language modelling.
+    given[1], given[3] = "mlm", str(tmp_path / "masked")
+    assert main(given) == 1
+    assert "has no mask token, which --objective mlm needs" in capsys.readouterr().err
+    assert main([*given, "--column", "text"]) == 1  # objective first: nothing was prepared
+    assert not (tmp_path / "masked" / "blocks").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (b"", {}, "no text to learn a vocabulary from"),
+        (b"ab cd", {"validation_share": 0, "evaluate_every": None}, "give more text, or shorten"),
+        (b"fine\n\ncaf\xe9", {}, "text.txt isn't UTF-8: the byte 0xe9 at offset 9"),
+        (
+            b"abc def",
+            {"vocab_size": 6, "validation_share": 0, "evaluate_every": None},
+            "vocab_size is 6",
+        ),
+        (b"x", {"validation_share": 0}, "evaluate_every is 5, but validation_share is 0"),
+        (b"x", {"validation_share": 1}, "validation_share is 1.0"),
+        (b"x", {"mask_rate": 0}, "mask_rate is 0.0"),
+        (b"x", {"max_tokens": 0}, "max_tokens is 0"),
+        (b"x", {"heads": 3}, "3 heads don't divide 16 features"),
+        (b"x", {"steps": 0}, "steps=0"),
+        (b"x", {"tokenizer": "./no-such-tokenizer"}, "no-such-tokenizer"),
+        (None, {}, "There is no text file"),
+    ],
+)
+def test_bad_input_is_refused_with_one_message(tmp_path, capsys, content, options, message):
+    file = tmp_path / "text.txt"
+    if content is not None:
+        file.write_bytes(content)
+    assert main(arguments(tmp_path / "run", file, **options)) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert message in error
+    assert not (tmp_path / "run" / "blocks").exists()
+
+
+def test_a_start_that_failed_can_be_mended_in_the_same_folder(tmp_path, capsys):
+    file = tmp_path / "text.txt"
+    file.write_text("abc def. " * 10)
+    options = {"validation_share": 0, "evaluate_every": None, "steps": 1}
+    assert main(arguments(tmp_path / "run", file, block_size=500, **options)) == 1
+    assert "a block of 500 takes 499" in capsys.readouterr().err
+    assert main(arguments(tmp_path / "run", file, vocab_size=26, **options)) == 0
+    capsys.readouterr()
+    # Now there is something to lose.
+    assert main(arguments(tmp_path / "run", file, vocab_size=27, **options)) == 1
+    assert "vocab_size: 26 there, 27 now" in capsys.readouterr().err
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "run" / "model")) <= 26
+
+
+def test_text_and_data_set_exclude_each_other(tmp_path):
+    for source in ({}, {"text": ["a.txt"], "dataset": "json"}):
+        with pytest.raises(ValueError, match="give exactly one of the two"):
+            PretrainingConfig(objective="mlm", output=str(tmp_path), **source)

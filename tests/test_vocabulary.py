@@ -1,0 +1,94 @@
+"""helpers.data.vocabulary: the tokenizer that is learned is the one chapter 02 builds."""
+
+from collections import Counter
+
+import pytest
+from tokenizers import pre_tokenizers
+from transformers import AutoTokenizer
+
+from helpers.data.corpora import bbc_news
+from helpers.data.subwords import train_wordpiece
+from helpers.data.vocabulary import SPECIAL_TOKENS, learn_wordpiece
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return bbc_news()["train"]["body"][:100]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(texts):
+    return learn_wordpiece(texts, 1500)
+
+
+def in_order(tokenizer):
+    vocabulary = tokenizer.get_vocab()
+    return sorted(vocabulary, key=vocabulary.get)
+
+
+def test_the_pieces_are_those_learned_from_scratch(texts, tokenizer):
+    pieces = in_order(tokenizer)
+    assert pieces[:5] == list(SPECIAL_TOKENS.values())
+    assert len(pieces) == 1500
+    pattern = pre_tokenizers.BertPreTokenizer()
+    words = Counter(
+        word
+        for text in texts
+        for word, _ in pattern.pre_tokenize_str(
+            tokenizer.backend_tokenizer.normalizer.normalize_str(text)
+        )
+    )
+    letters = {c for word in words for c in word}
+    # Letters that never go on in a word are marked all the same.
+    unused = {f"##{c}" for c in letters} & set(pieces)
+    unused -= {f"##{c}" for word in words for c in word[1:]}
+    expected = train_wordpiece(words, 1500 - 5 - len(unused))
+    assert [piece for piece in pieces[5:] if piece not in unused] == expected
+
+
+def test_the_same_texts_give_the_same_tokenizer(texts, tokenizer):
+    for _ in range(2):
+        assert in_order(learn_wordpiece(texts, 1500)) == in_order(tokenizer)
+
+
+def test_it_works_as_berts(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(str(tmp_path))
+    ids = again("The Café, said [MASK].", "Yes.")["input_ids"]
+    tokens = again.convert_ids_to_tokens(ids)
+    assert tokens[0] == "[CLS]"
+    assert tokens[-1] == "[SEP]"
+    assert tokens.count("[SEP]") == 2
+    assert "[MASK]" in tokens
+    assert "the" in tokens
+    assert again.decode(again("the cafe said", add_special_tokens=False)["input_ids"]) == (
+        "the cafe said"
+    )
+    assert again("☃", add_special_tokens=False)["input_ids"] == [again.unk_token_id]
+    assert (again.pad_token_id, again.mask_token_id) == (0, 4)
+
+
+def test_case_and_accents_can_be_kept():
+    pieces = in_order(learn_wordpiece(["Café Café"], 30, lowercase=False))
+    assert "Café" in pieces
+
+
+def test_rare_letters_are_left_out():
+    common = "".join(chr(0x4E00 + i) for i in range(999))  # Chinese: each a word
+    pieces = in_order(learn_wordpiece([common, common, "aa β"], 3000))
+    assert "a" in pieces
+    assert "β" not in pieces
+
+
+@pytest.mark.parametrize(
+    ("texts", "size", "error", "message"),
+    [
+        ([], 100, ValueError, "no text to learn"),
+        ([" \n", ""], 100, ValueError, "no text to learn"),
+        (["abc"], 10, ValueError, "vocab_size is 10, but .* are 11"),
+        ((text for text in ["abc"]), 100, TypeError, "gone after one pass"),
+    ],
+)
+def test_bad_input_is_refused(texts, size, error, message):
+    with pytest.raises(error, match=message):
+        learn_wordpiece(texts, size)
