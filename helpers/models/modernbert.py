@@ -205,7 +205,7 @@ class ModernBert(nn.Module):
 
     An encoder's logits at a token say which piece stands there (masked language modelling); a
     decoder's, which piece comes next. All layers attend globally; the published base and large
-    models limit two in three to 128 neighbours, which changes nothing up to 64 tokens and is not
+    models limit two in three to 128 neighbours, with a rotary base of their own, which is not
     computed here.
     """
 

@@ -28,7 +28,7 @@ class TrainingConfig:
     accumulation: int = 1  # forward passes per update: a larger batch in the same memory
     warmup_ratio: float = 0.1  # share of the run, so warm-up can't outlast a short run
     schedule: Schedule = "linear"  # decay after warm-up, down to 0 (or none: "constant")
-    optimizer: Optimizer = "adamw"  # "muon" pays in pretraining; see helpers.training.optim
+    optimizer: Optimizer = "adamw"  # "muon" is meant for pretraining; see helpers.training.optim
     beta2: float = 0.999  # AdamW's memory of squared gradients; pretraining often takes 0.98
     weight_decay: float = 0.01  # on matrices alone; biases and norms are left in peace
     max_grad_norm: float | None = 1.0  # clip the gradient's global L2 norm; None: never

@@ -97,10 +97,11 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """A matrix (n, m) with the same singular vectors and singular values between 0.7 and 1.2.
+    """A matrix (n, m) with the same singular vectors and singular values of about 1.
 
     Newton–Schulz iteration with a quintic polynomial that is steep at 0, so that small singular
-    values grow fast; more exact values wouldn't help the optimizer (Jordan et al., 2024).
+    values grow fast: five steps bring them to between 0.7 and 1.2, unless they were tiny (Jordan
+    et al., 2024, https://kellerjordan.github.io/posts/muon/).
     """
     tall = matrix.size(0) > matrix.size(1)
     x = matrix.mT if tall else matrix  # wide, so that x xᵀ is the smaller product
