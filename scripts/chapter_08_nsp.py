@@ -1,14 +1,16 @@
 """What next-sentence prediction adds to masked language modelling, and what it asks.
 
-    python -m scripts.chapter_08_nsp run "MLM"|"MLM + NSP" --seed 0
+    python -m scripts.chapter_08_nsp run "MLM"|"MLM + NSP"|"MLM + NSP, random weights" --seed 0
     python -m scripts.chapter_08_nsp untrained
     python -m scripts.chapter_08_nsp topic
 
 Articles are cut at ends of sentences into segments of at most 62 pieces, and two neighbours make a
 pair: [CLS] A [SEP] B [SEP]. "MLM + NSP" sees half of the pairs with B from another article, drawn
 anew each time, and a linear layer on the vector at [CLS] says which (Devlin et al., NAACL 2019,
-section 3.1; their segment embeddings are left out). "MLM" sees true pairs alone. Both begin with
-the same weights, see the same pairs in the same order, and hide 30 % of the pieces.
+section 3.1; their segment embeddings are left out). "MLM" sees true pairs alone. Both go on from
+the checkpoint bbc-mlm with half its learning rate, see the same pairs in the same order, and hide
+30 % of the pieces. From random weights, where the third contender begins, so few updates don't
+teach the test at all.
 
 `run` measures on the validation articles: the masked loss at 15 %, on true pairs; the next-sentence
 test with an interval over articles, and the shares of four kinds of pair that are called
@@ -41,11 +43,14 @@ from helpers.models.modernbert import ModernBert
 from helpers.training.loop import TrainingConfig, evaluate, train
 from scripts.chapter_08_few_labels import encoded
 from scripts.chapter_11_few_labels import choose
-from scripts.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from scripts.chapter_definitions import CHECKPOINTS, NOTEBOOKS, RESULTS, definitions
 
 CHAPTER = NOTEBOOKS / "08-masked-language-modelling.ipynb"
 FILE = RESULTS / "08-nsp.json"
-NEXT_WEIGHT = {"MLM": 0.0, "MLM + NSP": 1.0}  # of the next-sentence loss
+CHECKPOINT = CHECKPOINTS / "bbc-mlm"
+RANDOM = "MLM + NSP, random weights"
+NEXT_WEIGHT = {"MLM": 0.0, "MLM + NSP": 1.0, RANDOM: 1.0}  # of the next-sentence loss
+LEARNING_RATE = 5e-4  # half of what random weights bear
 SEGMENT = 62  # pieces at most; two, [CLS] and two [SEP] fit into a block
 UPDATES = 1500
 PER_CLASS, DRAWS = 20, 20  # of the probes
@@ -243,18 +248,22 @@ def probes(c: SimpleNamespace, model: PairModel) -> dict[str, dict[str, float]]:
     return found
 
 
-def new_model(c: SimpleNamespace, seed: int, next_weight: float = 0.0) -> PairModel:
+def new_model(
+    c: SimpleNamespace, seed: int, *, pretrained: bool, next_weight: float = 0.0
+) -> PairModel:
     torch.manual_seed(seed)
+    encoder = ModernBert.from_pretrained(CHECKPOINT) if pretrained else ModernBert(c.CONFIG)
     padding = c.tokenizer.pad_token_id
-    return PairModel(ModernBert(c.CONFIG), padding=padding, next_weight=next_weight).eval()
+    return PairModel(encoder, padding=padding, next_weight=next_weight).eval()
 
 
 def run(c: SimpleNamespace, name: str, seed: int) -> dict:
     """Train one contender and measure it."""
     weight, pairs, held_out = NEXT_WEIGHT[name], pairs_of(c, "train"), pairs_of(c, "validation")
-    model = new_model(c, seed, weight)
+    model = new_model(c, seed, pretrained=name != RANDOM, next_weight=weight)
     examples = [{"input_ids": block(c, p.first, p.second), "pair": p} for p in pairs]
-    config = TrainingConfig(**c.RECIPE, steps=UPDATES, seed=seed, progress=False)
+    settings = c.RECIPE if name == RANDOM else c.RECIPE | {"learning_rate": LEARNING_RATE}
+    config = TrainingConfig(**settings, steps=UPDATES, seed=seed, progress=False)
     collate = PairCollator(c, pairs, replaced=0.5 if weight else 0.0)
     train(model, examples, config, collate_fn=collate)
     model.eval()
@@ -318,7 +327,8 @@ def main() -> None:
     elif arguments.command == "topic":
         row = topic(c)
     else:
-        row = {"contender": "untrained", "seed": 0, "probes": probes(c, new_model(c, seed=0))}
+        model = new_model(c, seed=0, pretrained=False)
+        row = {"contender": "untrained", "seed": 0, "probes": probes(c, model)}
     save(row)
     print(json.dumps(row), f"{(time.perf_counter() - started) / 60:.1f} minutes")
 
