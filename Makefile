@@ -52,9 +52,10 @@ format: $(READY) ## mend what lint can mend
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(READY) assets ## measure training and generation against other loops (10 minutes, idle machine)
+bench: $(READY) assets ## measure training, pretraining and generation against others (40 minutes, idle machine)
 	@$(BIN)/python -m benchmarks.finetuning
 	@$(BIN)/python -m benchmarks.generation
+	@$(BIN)/python -m benchmarks.pretraining
 
 address: $(READY) ## set the project's public address everywhere: make address URL=https://github.com/name/repo
 	@$(BIN)/python -m scripts.set_address $(URL)
