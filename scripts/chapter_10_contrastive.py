@@ -15,19 +15,15 @@ script can't drift apart.
 
 import contextlib
 import hashlib
-import io
 import json
 import sys
 import time
 from types import SimpleNamespace
 
-import nbformat
-import torch
+from scripts.chapter_definitions import NOTEBOOKS, RESULTS, definitions
 
-from scripts.set_address import ROOT
-
-CHAPTER = ROOT / "notebooks" / "10-sentence-embeddings.ipynb"
-RESULTS = ROOT / "notebooks" / "results" / "10-contrastive.json"
+CHAPTER = NOTEBOOKS / "10-sentence-embeddings.ipynb"
+FILE = RESULTS / "10-contrastive.json"
 PAIRS, DROPOUT = "headline and body", "dropout"
 RUNS = [
     {
@@ -47,16 +43,6 @@ RUNS = [
 ]
 
 
-def chapter() -> SimpleNamespace:
-    """The names that the chapter's cells tagged `definitions` define."""
-    names = {"device": torch.device("cuda" if torch.cuda.is_available() else "cpu")}
-    for cell in nbformat.read(CHAPTER, as_version=4).cells:
-        if "definitions" in cell.metadata.get("tags", ()):
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(cell.source, names)
-    return SimpleNamespace(**names)
-
-
 def run(c: SimpleNamespace, settings: dict) -> dict[str, float]:
     """Train one model; how its headlines find their bodies, and how the vectors lie."""
     model, history = c.contrastive(**settings)
@@ -71,10 +57,10 @@ def run(c: SimpleNamespace, settings: dict) -> dict[str, float]:
 
 def main(limit: int | None) -> None:
     with contextlib.chdir(CHAPTER.parent):
-        c = chapter()
+        c = definitions(CHAPTER)
         weights = (c.CHECKPOINT / "model.safetensors").read_bytes()
         digest = hashlib.sha256(weights).hexdigest()[:12]
-        rows = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
+        rows = json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
         rows = [row for row in rows if row["checkpoint"] == digest]
         done = [{name: row[name] for name in RUNS[0]} for row in rows]
         for settings in [settings for settings in RUNS if settings not in done][:limit]:
@@ -82,7 +68,7 @@ def main(limit: int | None) -> None:
             new = settings | {"checkpoint": digest} | run(c, settings)
             rows.append(new)
             rows.sort(key=lambda row: RUNS.index({name: row[name] for name in RUNS[0]}))
-            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+            FILE.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
             print(new["MRR"], settings, f"{time.perf_counter() - started:.0f} s", flush=True)
 
 
