@@ -6,7 +6,7 @@
 Trains by the recipe of chapter 08, whose notebook's cells tagged `definitions` are run here. A run
 that was stopped goes on when it is started again. Writes the weights in half precision and the
 tokenizer to notebooks/checkpoints/bbc-mlm or bbc-clm, and the course of the loss to
-notebooks/results/08-long-run.json. About 20 minutes each on two CPU cores.
+notebooks/results/08-long-run.json. About 15 minutes each on two idle CPU cores.
 """
 
 import argparse
