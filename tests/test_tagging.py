@@ -1,7 +1,11 @@
-"""helpers.data.tagging: each word counted once, in long sentences too, and IOB2."""
+"""helpers.data.tagging: each word counted once, in long sentences too, shapes, and IOB2."""
+
+from itertools import chain
 
 import numpy as np
 import pytest
+import seqeval.metrics
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -13,10 +17,17 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from helpers.data import assets, corpora
 from helpers.data.masking import IGNORED
 from helpers.data.tagging import (
+    SHAPES,
     align_labels,
+    by_document,
     check_iob2,
+    collate_windows,
     encode_words,
+    entities,
     may_follow,
+    split_back,
+    tag_ids,
+    word_shapes,
     words_from_windows,
 )
 
@@ -156,3 +167,85 @@ def test_the_published_corpus_is_iob2():
 def test_other_schemes_are_refused(tags, message):
     with pytest.raises(ValueError, match=message):
         check_iob2([["B-PER", "I-PER", "O"], tags])
+
+
+def test_shapes_stand_at_every_piece_of_their_word():
+    sentences, shapes = [["abc", "a", "bb"], ["c"]], [[1, 2, 3], [4]]
+    windows = encode_words(TOKENIZER, sentences, shapes=shapes, max_length=6, overlap=1)
+    assert windows["shapes"][:] == [[0, 1, 1, 1, 2, 0], [0, 2, 3, 3, 0], [0, 4, 0]]
+    with pytest.raises(ValueError, match="Sentence 1 has 1 words and 2 shapes"):
+        encode_words(TOKENIZER, sentences, shapes=[[1, 2, 3], [4, 4]], max_length=6)
+
+
+def test_a_batch_is_padded_to_its_longest_window():
+    windows = encode_words(
+        TOKENIZER, [["a", "b"], ["c"]], [[5, 6], [7]], shapes=[[1, 2], [3]], max_length=8
+    )
+    batch = collate_windows(list(windows), pad_id=9)
+    assert set(batch) == {"input_ids", "attention_mask", "shapes", "labels"}
+    assert batch["input_ids"][1].tolist() == [2, 6, 3, 9]
+    assert batch["attention_mask"][1].tolist() == [1, 1, 1, 0]
+    assert batch["shapes"][1].tolist() == [0, 3, 0, 0]
+    assert batch["labels"].tolist() == [
+        [IGNORED, 5, 6, IGNORED],
+        [IGNORED, 7, IGNORED, IGNORED],
+    ]
+    assert all(values.dtype == torch.int64 for values in batch.values())
+
+
+@settings(deadline=None)
+@given(sentences=SENTENCES, data=st.data())
+def test_documents_are_split_back_into_their_sentences(sentences, data):
+    new = data.draw(st.lists(st.booleans(), min_size=len(sentences), max_size=len(sentences)))
+    numbers = np.cumsum(new).tolist()
+    documents = by_document(sentences, numbers)
+    assert len(documents) == len(set(numbers))
+    assert list(chain(*documents)) == list(chain(*sentences))
+    assert split_back(documents, [len(words) for words in sentences]) == sentences
+
+
+def test_a_document_in_two_parts_is_refused():
+    with pytest.raises(ValueError, match="document 0 don't stand together"):
+        by_document([["a"], ["b"], ["c"]], [0, 1, 0])
+    with pytest.raises(ValueError, match="1 sentences and documents for 2"):
+        by_document([["a"]], [0, 0])
+
+
+def test_sentences_of_other_documents_are_refused():
+    with pytest.raises(ValueError, match="3 words, the documents 4"):
+        split_back([["a", "b"], ["c", "d"]], [2, 1])
+
+
+@pytest.mark.parametrize(
+    ("word", "shape"),
+    [
+        *[("left", "lower"), ("b2b", "lower"), ("Berlin", "Capital"), ("A", "Capital")],
+        *[("J.", "Capital"), ("Al-ain", "Capital"), ("EU", "UPPER"), ("U.N.", "UPPER")],
+        *[("eBay", "miXed"), ("McNamara", "miXed"), ("1996-08-22", "digits"), ("--", "other")],
+    ],
+)
+def test_the_shape_of_a_word(word, shape):
+    assert word_shapes(["x", word])[1] == SHAPES.index(shape)
+    assert word_shapes([word]) == [SHAPES.index(shape) + len(SHAPES)]
+
+
+def test_tags_become_classes():
+    names = ["O", "B-PER", "I-PER"]
+    assert tag_ids([["O", "B-PER"], ["I-PER"]], names) == [[0, 1], [2]]
+    with pytest.raises(ValueError, match=r"Sentence 1, word 0.*'B-PERS'\. Did you mean 'B-PER'"):
+        tag_ids([["O"], ["B-PERS"]], names)
+
+
+TAGS = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-ORG", "I-ORG"]), max_size=12)
+
+
+@settings(deadline=None)
+@given(tags=TAGS)
+def test_entities_are_those_of_seqeval_in_invalid_sequences_too(tags):
+    theirs = seqeval.metrics.sequence_labeling.get_entities(tags)
+    assert entities(tags) == [(kind, first, last + 1) for kind, first, last in theirs]
+
+
+def test_entities_of_a_sentence():
+    tags = ["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-ORG"]
+    assert entities(tags) == [("PER", 0, 2), ("LOC", 3, 4), ("LOC", 4, 5), ("ORG", 5, 6)]

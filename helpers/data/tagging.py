@@ -1,19 +1,40 @@
-"""Word-level tags on subword pieces: alignment, long sentences in windows, and IOB2.
+"""Word-level tags on subword pieces: alignment, windows of text, capital letters, and IOB2.
 
 An IOB2 tag is "O", or "B-" at the first word of an entity and "I-" at its others, with the
 entity's type behind (Tjong Kim Sang and Veenstra, EACL 1999).
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from helpers.data.masking import IGNORED
 
-__all__ = ["align_labels", "check_iob2", "encode_words", "may_follow", "words_from_windows"]
+__all__ = [
+    "SHAPES",
+    "Entity",
+    "align_labels",
+    "by_document",
+    "check_iob2",
+    "collate_windows",
+    "encode_words",
+    "entities",
+    "may_follow",
+    "split_back",
+    "tag_ids",
+    "word_shapes",
+    "words_from_windows",
+]
+
+Entity = tuple[str, int, int]  # type, first word, the word behind the last
+
+# What `word_shapes` tells apart; 0 is for pieces that stand for no word, such as [CLS].
+SHAPES = ("none", "lower", "Capital", "UPPER", "miXed", "digits", "other")
 
 
 def align_labels(word_ids: Sequence[int | None], labels: Sequence[int]) -> list[int]:
@@ -49,18 +70,21 @@ def encode_words(
     sentences: Sequence[Sequence[str]],
     labels: Sequence[Sequence[int]] | None = None,
     *,
+    shapes: Sequence[Sequence[int]] | None = None,
     max_length: int,
     overlap: int = 0,
 ) -> Dataset:
     """Tokenize sentences that are split into words; a long one becomes several windows.
 
     No word is lost. Neighbouring windows share `overlap` pieces, and a word in two of them counts
-    in the one where it stands further from the edge, so where it has more context.
+    in the one where it stands further from the edge, so where it has more context. A "sentence"
+    may be a whole document: then each word is read with the sentences around it.
 
     Args:
         tokenizer: a fast one, which knows the word of each piece.
         sentences: words of each sentence.
         labels: a class for each word, as ints; None to predict only.
+        shapes: a number for each word, such as those of `word_shapes`, that the model reads too.
         max_length: pieces in a window, special tokens included; at most what the model has
             positions for.
         overlap: pieces that neighbouring windows share.
@@ -68,14 +92,16 @@ def encode_words(
     Returns:
         A row for each window: `input_ids`, `attention_mask`, `sentence` (index of the sentence),
         `words` (for each piece the index of the word that it stands for, `IGNORED` where it
-        stands for none) and, with labels, `labels` (for each piece the class or `IGNORED`).
+        stands for none); with labels, `labels` (for each piece the class or `IGNORED`); with
+        shapes, `shapes` (for each piece its word's, 0 for special tokens).
 
     Raises:
         ValueError: a slow tokenizer; a sentence without words, or a word without pieces; words
-            and labels of different numbers (the message names the sentence); an overlap that
-            leaves no room for new pieces.
+            and labels or shapes of different numbers (the message names the sentence); an
+            overlap that leaves no room for new pieces.
     """
-    _check_sentences(tokenizer, sentences, labels)
+    _check_tokenizer(tokenizer)
+    _check_sentences(sentences, {"labels": labels, "shapes": shapes})
     content = max_length - tokenizer.num_special_tokens_to_add()
     if not 0 <= overlap < content:
         raise ValueError(
@@ -92,19 +118,23 @@ def encode_words(
         return_token_type_ids=False,
     )
     owners = encoded["overflow_to_sample_mapping"]
+    word_ids = [encoded.word_ids(row) for row in range(len(owners))]
     columns: dict[str, list[Any]] = {
         "input_ids": encoded["input_ids"],
         "attention_mask": encoded["attention_mask"],
         "sentence": owners,
-        "words": _count_once(
-            [encoded.word_ids(row) for row in range(len(owners))], owners, overlap
-        ),
+        "words": _count_once(word_ids, owners, overlap),
     }
     _check_covered(columns, sentences)
     if labels is not None:
         columns["labels"] = [
             [IGNORED if word == IGNORED else labels[owner][word] for word in words]
             for owner, words in zip(owners, columns["words"], strict=True)
+        ]
+    if shapes is not None:
+        columns["shapes"] = [
+            [0 if word is None else shapes[owner][word] for word in words]
+            for owner, words in zip(owners, word_ids, strict=True)
         ]
     return Dataset.from_dict(columns)
 
@@ -128,6 +158,143 @@ def words_from_windows(windows: Dataset, values: Sequence[Sequence[Any]]) -> lis
     for sentence, words, row in zip(windows["sentence"], windows["words"], values, strict=True):
         found[sentence] |= {w: row[piece] for piece, w in enumerate(words) if w != IGNORED}
     return [[words[w] for w in range(len(words))] for words in found]
+
+
+def by_document(sentences: Sequence[Sequence[Any]], documents: Sequence[int]) -> list[list[Any]]:
+    """Join what belongs to the sentences of one document: words, tags, or shapes.
+
+    Args:
+        sentences: a value for each word of each sentence.
+        documents: the number of each sentence's document.
+
+    Returns:
+        A list for each document, in order. `split_back` cuts them up again.
+
+    Raises:
+        ValueError: there are more or fewer numbers than sentences, or a document's sentences
+            don't stand together.
+    """
+    if len(documents) != len(sentences):
+        raise ValueError(f"{len(sentences)} sentences and documents for {len(documents)}.")
+    joined: dict[int, list[Any]] = {}
+    previous = None
+    for values, number in zip(sentences, documents, strict=True):
+        if number in joined and number != previous:
+            raise ValueError(
+                f"The sentences of document {number} don't stand together: sort by document first."
+            )
+        joined.setdefault(number, []).extend(values)
+        previous = number
+    return list(joined.values())
+
+
+def split_back(values: Sequence[Sequence[Any]], lengths: Sequence[int]) -> list[list[Any]]:
+    """What was found for documents, cut into their sentences again.
+
+    Args:
+        values: for each document a value for each word.
+        lengths: words in each sentence, in the documents' order.
+
+    Raises:
+        ValueError: the sentences have more or fewer words than the documents.
+    """
+    flat = [value for document in values for value in document]
+    if sum(lengths) != len(flat):
+        raise ValueError(f"The sentences have {sum(lengths)} words, the documents {len(flat)}.")
+    ends = np.cumsum(lengths, dtype=int)
+    return [flat[end - n : end] for end, n in zip(ends, lengths, strict=True)]
+
+
+def collate_windows(examples: Sequence[dict[str, Any]], pad_id: int = 0) -> dict[str, torch.Tensor]:
+    """A batch of windows, each padded to the longest: int64 tensors (B, T).
+
+    `input_ids` are padded with `pad_id`, `labels` with `IGNORED`, `attention_mask` and `shapes`
+    with 0. The other columns of `encode_words` say which words the pieces stand for; they are no
+    business of the model and left out.
+    """
+    padding = {"input_ids": pad_id, "attention_mask": 0, "shapes": 0, "labels": IGNORED}
+    return {
+        name: torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(example[name]) for example in examples],
+            batch_first=True,
+            padding_value=value,
+        )  # (B, T)
+        for name, value in padding.items()
+        if name in examples[0]
+    }
+
+
+def word_shapes(words: Sequence[str]) -> list[int]:
+    """How each word of one sentence is written: what an uncased tokenizer takes away.
+
+    Returns:
+        An index into `SHAPES` for each word, plus `len(SHAPES)` for the first one: a capital
+        letter there says little, and in a document that is joined from sentences it says where
+        one begins. So a model needs 2 × `len(SHAPES)` of them.
+    """
+    shapes = [SHAPES.index(_shape(word)) for word in words]
+    return [shape + len(SHAPES) * (i == 0) for i, shape in enumerate(shapes)]
+
+
+def _shape(word: str) -> str:
+    cases = {"U" if c.isupper() else "l" for c in word if c.isupper() or c.islower()}
+    if not cases:
+        return "digits" if any(c.isdigit() for c in word) else "other"
+    if cases == {"l"}:
+        return "lower"
+    if cases == {"U"}:
+        # One letter alone, as in an initial, is a capital.
+        return "UPPER" if sum(c.isupper() for c in word) > 1 else "Capital"
+    rest = word[1:]
+    return "Capital" if word[0].isupper() and not any(c.isupper() for c in rest) else "miXed"
+
+
+def tag_ids(sentences: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[int]]:
+    """Tags as classes: the place of each in `names`.
+
+    Raises:
+        ValueError: a tag isn't among the names; the message says where it stands, and which name
+            is near.
+    """
+    classes = {name: i for i, name in enumerate(names)}
+    for number, tags in enumerate(sentences):
+        for word, tag in enumerate(tags):
+            if tag not in classes:
+                near = difflib.get_close_matches(str(tag), names, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise ValueError(
+                    f"Sentence {number}, word {word}: there is no tag {tag!r}.{hint} "
+                    f"Expected one of {', '.join(names)}."
+                )
+    return [[classes[tag] for tag in tags] for tags in sentences]
+
+
+def entities(tags: Sequence[str]) -> list[Entity]:
+    """The entities of one sentence's tags, counted as the shared task's `conlleval` does.
+
+    An entity begins at B-, or at an I- that doesn't continue one of its own type: so every
+    sequence of tags has a reading, an invalid one too (Tjong Kim Sang and De Meulder, CoNLL 2003,
+    section 2.3 for the measure).
+
+    Args:
+        tags: IOB2 or IOB1, as names.
+
+    Returns:
+        (type, first word, the word behind the last) of each, in order.
+    """
+    return list(_entities(tags))
+
+
+def _entities(tags: Sequence[str]) -> Iterator[Entity]:
+    start, current = 0, None
+    for word, tag in enumerate([*tags, "O"]):
+        prefix, _, kind = tag.partition("-")
+        continues = prefix == "I" and kind == current
+        if current is not None and not continues:
+            yield current, start, word
+            current = None
+        if prefix != "O" and not continues:
+            start, current = word, kind
 
 
 def may_follow(names: Sequence[str]) -> np.ndarray:
@@ -179,28 +346,33 @@ def check_iob2(sentences: Sequence[Sequence[str]]) -> None:
                 )
 
 
-def _check_sentences(
-    tokenizer: PreTrainedTokenizerBase,
-    sentences: Sequence[Sequence[str]],
-    labels: Sequence[Sequence[int]] | None,
-) -> None:
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.is_fast:
         raise ValueError(
             f"{type(tokenizer).__name__} is a slow tokenizer and doesn't know which word a piece "
             "belongs to (word_ids). Load the fast one, with AutoTokenizer and a tokenizer.json."
         )
-    if labels is not None and len(labels) != len(sentences):
-        raise ValueError(f"{len(sentences)} sentences and labels for {len(labels)}.")
+
+
+def _check_sentences(
+    sentences: Sequence[Sequence[str]], values: dict[str, Sequence[Sequence[int]] | None]
+) -> None:
+    """Each sentence has words, and as many labels and shapes as words."""
+    given = {name: rows for name, rows in values.items() if rows is not None}
+    for name, rows in given.items():
+        if len(rows) != len(sentences):
+            raise ValueError(f"{len(sentences)} sentences and {name} for {len(rows)}.")
     for number, words in enumerate(sentences):
         if isinstance(words, str) or not len(words):
             raise ValueError(
                 f"Sentence {number} is {words!r}; expected a list of at least one word."
             )
-        if labels is not None and len(labels[number]) != len(words):
-            raise ValueError(
-                f"Sentence {number} has {len(words)} words and {len(labels[number])} labels: "
-                f"{' '.join(words)[:60]!r}."
-            )
+        for name, rows in given.items():
+            if len(rows[number]) != len(words):
+                raise ValueError(
+                    f"Sentence {number} has {len(words)} words and {len(rows[number])} {name}: "
+                    f"{' '.join(words)[:60]!r}."
+                )
 
 
 def _count_once(

@@ -1,0 +1,164 @@
+"""The tagger against transformers' and its definition; Viterbi against trying all sequences."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import BertForTokenClassification
+
+from helpers.data.tagging import check_iob2, collate_windows, may_follow
+from helpers.models.tagging import TokenTagger, constrained_viterbi
+from helpers.training.loop import TrainingConfig, predict, train
+from tests.tiny import bert_config, tagger, tagging_data
+
+NAMES = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG"]
+ALLOWED = may_follow(NAMES)
+
+
+def shaped_data(n=24, n_shapes=4):
+    """Tagging data in which the tag is the shape and says nothing about the piece."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for row in tagging_data(n):
+        shapes = generator.integers(1, n_shapes, len(row["input_ids"])).tolist()
+        rows.append(
+            {
+                "input_ids": row["input_ids"],
+                "attention_mask": [1] * len(shapes),
+                "shapes": shapes,
+                "labels": [shape - 1 for shape in shapes],
+            }
+        )
+    return rows
+
+
+def test_without_shapes_it_is_transformers_tagger():
+    theirs = tagger(dropout=0.0).eval()
+    ours = TokenTagger(theirs.config).eval()
+    ours.load_state_dict(theirs.state_dict())
+    batch = collate_windows(
+        [row | {"attention_mask": [1] * len(row["input_ids"])} for row in tagging_data(6)]
+    )
+    with torch.inference_mode():
+        got, expected = ours(**batch), theirs(**batch)
+    torch.testing.assert_close(got.logits, expected.logits, rtol=0, atol=1e-6)
+    torch.testing.assert_close(got.loss, expected.loss)
+    assert isinstance(theirs, BertForTokenClassification)
+
+
+def test_untrained_shapes_change_nothing_and_trained_ones_do():
+    torch.manual_seed(0)
+    with_shapes = TokenTagger(bert_config(), num_shapes=4).eval()
+    without = TokenTagger(bert_config()).eval()
+    without.load_state_dict(with_shapes.state_dict(), strict=False)
+    batch = collate_windows(shaped_data(6))
+    plain = {name: value for name, value in batch.items() if name != "shapes"}
+    with torch.inference_mode():
+        torch.testing.assert_close(with_shapes(**batch).logits, without(**plain).logits)
+        with_shapes.shape_embeddings.weight[1] += 1.0
+        changed = with_shapes(**batch).logits - without(**plain).logits
+    assert changed[batch["shapes"] == 1].abs().min() > 0
+
+
+def test_the_loss_is_the_mean_over_labelled_pieces():
+    torch.manual_seed(0)
+    model = TokenTagger(bert_config()).eval()
+    rows = [row | {"attention_mask": [1] * len(row["input_ids"])} for row in tagging_data(6)]
+    batch = collate_windows(rows)
+    with torch.inference_mode():
+        output = model(**batch)
+    labelled = batch["labels"] != -100
+    expected = F.cross_entropy(output.logits[labelled], batch["labels"][labelled])
+    torch.testing.assert_close(output.loss, expected)
+
+
+def test_it_learns_what_only_the_shapes_say():
+    torch.manual_seed(0)
+    model = TokenTagger(bert_config(dropout=0.0), num_shapes=4)
+    rows = shaped_data()
+    config = TrainingConfig(epochs=15, batch_size=4, learning_rate=1e-2, progress=False)
+    train(model, rows, config, collate_fn=collate_windows)
+    found = predict(model, rows, collate_fn=collate_windows)
+    right = [
+        np.mean(logits.argmax(-1) == labels)
+        for logits, labels in zip(found.logits, found.labels, strict=True)
+    ]
+    assert np.mean(right) > 0.95
+
+
+def test_a_saved_tagger_comes_back_with_its_shapes(tmp_path):
+    torch.manual_seed(0)
+    model = TokenTagger(bert_config(), num_shapes=4)
+    model.shape_embeddings.weight.data.normal_()
+    model.save_pretrained(tmp_path)
+    again = TokenTagger.from_pretrained(tmp_path)
+    assert again.num_shapes == 4
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_shapes_of_an_encoder_that_had_none_start_at_zero(tmp_path):
+    tagger().bert.save_pretrained(tmp_path)
+    model = TokenTagger.from_pretrained(tmp_path, num_labels=9, num_shapes=4)
+    assert model.classifier.out_features == 9
+    assert torch.equal(model.shape_embeddings.weight, torch.zeros(4, 16))
+
+
+@pytest.mark.parametrize(("num_shapes", "given"), [(0, True), (4, False)])
+def test_shapes_are_given_to_a_tagger_that_reads_them_and_to_no_other(num_shapes, given):
+    model = TokenTagger(bert_config(), num_shapes=num_shapes)
+    batch = collate_windows(shaped_data(2))
+    if not given:
+        del batch["shapes"]
+    with pytest.raises(ValueError, match=f"num_shapes={num_shapes}"):
+        model(**batch)
+
+
+def brute_force(log_p, allowed):
+    """The best score of all allowed sequences, each tried."""
+    best = -np.inf
+    for tags in product(range(log_p.shape[1]), repeat=len(log_p)):
+        steps = zip([-1, *tags[:-1]], tags, strict=True)
+        if all(allowed[before, tag] for before, tag in steps):
+            best = max(best, sum(row[tag] for row, tag in zip(log_p, tags, strict=True)))
+    return best
+
+
+@settings(deadline=None, max_examples=60)
+@given(words=st.integers(1, 4), seed=st.integers(0, 10**6))
+def test_viterbi_finds_the_best_of_all_allowed_sequences(words, seed):
+    log_p = np.random.default_rng(seed).normal(size=(words, len(NAMES))) * 3
+    tags = constrained_viterbi(log_p, ALLOWED)
+    check_iob2([[NAMES[tag] for tag in tags]])
+    score = sum(row[tag] for row, tag in zip(log_p, tags, strict=True))
+    assert score == pytest.approx(brute_force(log_p, ALLOWED), abs=1e-9)
+
+
+@settings(deadline=None, max_examples=30)
+@given(words=st.integers(1, 12), seed=st.integers(0, 10**6))
+def test_without_constraints_it_is_the_best_tag_of_each_word(words, seed):
+    log_p = np.random.default_rng(seed).normal(size=(words, 5))
+    everything = np.ones((6, 5), dtype=bool)
+    assert constrained_viterbi(log_p, everything) == log_p.argmax(-1).tolist()
+    # A constant in each row, as between logits and log-probabilities, changes nothing.
+    shifted = log_p - np.logaddexp.reduce(log_p, axis=-1, keepdims=True)
+    assert constrained_viterbi(shifted, ALLOWED) == constrained_viterbi(log_p, ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("log_p", "allowed", "message"),
+    [
+        (np.zeros((0, 5)), ALLOWED, r"log_p has the shape \(0, 5\)"),
+        (np.zeros(5), ALLOWED, r"log_p has the shape \(5,\)"),
+        (np.zeros((3, 4)), ALLOWED, r"allowed has the shape \(6, 5\); expected \(5, 4\)"),
+        (np.full((2, 5), np.nan), ALLOWED, "nan"),
+        (np.zeros((2, 5)), np.zeros((6, 5), dtype=bool), "No sequence of tags is allowed"),
+    ],
+)
+def test_bad_scores_and_constraints_are_refused(log_p, allowed, message):
+    with pytest.raises(ValueError, match=message):
+        constrained_viterbi(log_p, allowed)
