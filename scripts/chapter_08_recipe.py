@@ -64,8 +64,8 @@ class Bert(nn.Module):
 class AllLogits(ModernBert):
     """The recipe's network with logits at every piece, most of which no label asks for."""
 
-    def forward(self, input_ids, labels):
-        logits = self.logits(self.hidden(input_ids))  # (B, T, V)
+    def forward(self, input_ids, attention_mask=None, labels=None):
+        logits = self.logits(self.hidden(input_ids, attention_mask))  # (B, T, V)
         return LanguageModelOutput(F.cross_entropy(logits.flatten(0, 1), labels.flatten()), logits)
 
 
