@@ -10,11 +10,11 @@ Fine-tunes MiniLM with `helpers.training.train`, two passes, no dropout, 64 piec
     regression  the mean rating;
     five        five classes;
 
-seed by seed. `binary` tries two learning rates with seed 0, and all
-else takes the one with the lower final validation loss. Every model predicts all validation and
-test sentences, the neutral ones too; `binary` and `typos` also predict misspelt test sentences.
-A run is appended to notebooks/results/12-sentiment.json when it is done, so an interrupted
-script goes on behind the last finished run.
+seed by seed. `binary` tries two learning rates with seed 0, and all else takes the one with the
+lower final validation loss. Every model predicts all validation and test sentences, the neutral
+ones too; `binary` and `typos` also predict misspelt test sentences. A run is appended to
+notebooks/results/12-sentiment.json when it is done, so an interrupted script goes on behind the
+last finished run.
 
 A run trains 400,000 pieces and predicts 250,000 to 400,000. On one core without bfloat16 and
 beside other work it took 12 to 16 minutes.
@@ -37,7 +37,7 @@ from helpers.training.loop import TrainingConfig, evaluate, predict, train
 RESULTS = Path(__file__).parents[1] / "notebooks" / "results" / "12-sentiment.json"
 PIECES, EPOCHS, BATCH_SIZE = 64, 2, 16
 LEARNING_RATES = (5e-5, 1e-4)  # tried on `binary`, seed 0
-SEEDS = (0,)  # more of them give the spread of a run, at about an hour a seed
+SEEDS = (0,)  # more of them give the spread of a run, about an hour of one core each
 TYPO_RATES = (0.0, 0.1, 0.2, 0.4, 0.8)  # shares of the words of four letters and more
 TRAINED_TYPO_RATE = 0.5
 CLASSES = {"binary": 2, "typos": 2, "regression": 1, "five": 5}
