@@ -25,6 +25,7 @@ FILES = [chapter["file"] for part in CONTENTS["parts"] for chapter in part["chap
 PAGES = [CONTENTS["root"], *FILES]
 CHAPTERS = [name for name in PAGES if name.startswith("notebooks/")]
 DESKTOP = {"width": 1280, "height": 900}
+LAPTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 FLAGS = [
     "--no-sandbox",
@@ -45,6 +46,8 @@ TOO_WIDE = """() => [...document.querySelectorAll('article *')].filter(element =
     if (['auto', 'scroll'].includes(getComputedStyle(e).overflowX)) return false;
   return true;
 }).map(element => element.outerHTML.slice(0, 80))"""
+SCROLLS = """elements => elements.filter(element => element.scrollWidth > element.clientWidth + 1)
+  .map(element => element.innerText.slice(0, 80))"""
 
 BAD_IMAGES = """() => [...document.querySelectorAll('article img')].filter(image =>
   !image.complete || image.naturalWidth == 0 || !image.alt.trim() || image.alt.includes('_images/')
@@ -211,6 +214,16 @@ def test_chapter_opens_in_colab_and_hides_its_solutions(browser, site, name):
     solutions = page.locator("article div.solution").count()
     assert solutions == page.locator("article div.exercise").count() > 0
     assert page.locator("article div.solution.toggle-hidden").count() == solutions
+    page.close()
+
+
+def test_code_fits_its_column_on_a_laptop(browser, site):
+    # The style is one for all chapters, and so is the formatter's limit of 100 characters.
+    page = browser.new_page(viewport=LAPTOP)
+    page.goto(f"{site}/{CHAPTERS[-1]}.html")
+    cells = page.locator("article .cell_input pre")
+    assert cells.count() > 10
+    assert cells.evaluate_all(SCROLLS) == []
     page.close()
 
 
