@@ -69,6 +69,8 @@ def test_at_first_nothing_changes():
     assert torch.equal(model(**batch()).logits, plain(**batch()).logits)
 
 
+# peft 0.21 asks for a property by a name that transformers 5 has given up.
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_training_is_that_of_peft():
     ours = moved(adapted(train_also=["classifier"])).train()
     theirs = peft_twin(ours).train()
