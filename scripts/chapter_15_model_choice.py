@@ -6,12 +6,12 @@ On topics (BBC News) and sentiment (review sentences), with all training texts a
 
 - majority class, TF-IDF with logistic regression: seconds;
 - MiniLM frozen with logistic regression, MiniLM fine-tuned: about 1 and 4 minutes a task;
-- SmolLM2-135M frozen with logistic regression: about 9 minutes a task; prompted without training:
-  about 4 minutes a task.
+- SmolLM2-135M frozen with logistic regression: about 14 minutes a task; prompted without
+  training: about 5 minutes a task.
 
-About 35 minutes in all on two idle cores, which it needs, for it measures time. Writes
-notebooks/results/15-model-choice.json after each method and leaves out what it holds already, so
-`--runs` does the next few.
+About an hour in all on one core, as the stored run, which had other work on the second core. It
+measures time: leave the machine alone. Writes notebooks/results/15-model-choice.json after each
+method and leaves out what it holds already, so `--runs` does the next few.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, DataCol
 
 from helpers.data import assets, corpora
 from helpers.models.classification import MeanPoolClassifier
+from helpers.models.contrastive import mean_pool
 from helpers.training.loop import TrainingConfig, train
 
 RESULTS = Path(__file__).parents[1] / "notebooks" / "results" / "15-model-choice.json"
@@ -124,8 +125,7 @@ def in_batches(model, tokenizer, texts: list[str], batch_size: int, read: Callab
 
 
 def mean_vector(output, mask: torch.Tensor) -> torch.Tensor:
-    hidden, mask = output.last_hidden_state, mask[..., None]  # (B, T, d), (B, T, 1)
-    return (hidden * mask).sum(1) / mask.sum(1)
+    return mean_pool(output.last_hidden_state, mask)
 
 
 def load(asset: str, make=AutoModel):

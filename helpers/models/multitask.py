@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_outputs import ModelOutput
 
+from helpers.models.contrastive import mean_pool
+
 __all__ = ["MultiTaskModel", "MultiTaskOutput", "Task"]
 
 
@@ -75,8 +77,7 @@ class MultiTaskModel(nn.Module):
     def score(self, name: str, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """The logits of one task from (B, T, d): (B, C) for texts, (B, T, C) for pieces."""
         if self.tasks[name].level == "text":
-            mask = attention_mask[..., None]  # (B, T, 1)
-            hidden = (hidden * mask).sum(1) / mask.sum(1)  # (B, d): padding left out of the mean
+            hidden = mean_pool(hidden, attention_mask)  # (B, d)
         return self.heads[name](hidden)
 
     def forward(

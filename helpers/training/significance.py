@@ -115,8 +115,12 @@ def _differences(scores_a: Sequence[float], scores_b: Sequence[float]) -> np.nda
             f"scores_a has the shape {a.shape} and scores_b {b.shape}: expected one score for each "
             "of the same n test examples, two arrays (n,), with n at least 2."
         )
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("Some scores aren't finite.")
+    bad = np.flatnonzero(~(np.isfinite(a) & np.isfinite(b)))
+    if len(bad):
+        raise ValueError(
+            f"{len(bad)} examples have a score that isn't finite, the first one number {bad[0]}: "
+            "give it a number for both models, or leave it out of both."
+        )
     return a - b
 
 
