@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 SECTIONS = ("What this chapter needs", "Exercises", "Summary", "Further reading")
 LEAST_EXERCISES = 3
-CHECK_MARK = "# NBVAL_CHECK_OUTPUT"
+CHECK_TAG = "nbval-check-output"  # nbval compares what such a cell prints with what is stored
 
 SETUP_CELL = """\
 # In Colab, this fetches the book and installs its package; elsewhere it does nothing.
@@ -116,12 +116,21 @@ def machine_paths(notebook: NotebookNode) -> list[str]:
 
 
 def checked_cells(notebook: NotebookNode) -> list[str]:
-    """A cell whose output nbval compares has one; nbval passes over a cell without."""
-    return [
-        f"cell {number} is marked {CHECK_MARK} but has no "
+    """A cell whose output nbval compares has one; nbval passes over a cell without.
+
+    The mark is a tag, which readers don't see, and never nbval's comment in the code.
+    """
+    comments = [
+        f"cell {number} has nbval's comment; give the cell the tag {CHECK_TAG} instead"
+        for number, cell in _cells(notebook, "code")
+        if re.search(r"^\s*#\s*NBVAL_", cell.source, re.MULTILINE)
+    ]
+    return comments + [
+        f"cell {number} is tagged {CHECK_TAG} but has no "
         + ("output" if cell.execution_count else "execution count")
         for number, cell in _cells(notebook, "code")
-        if CHECK_MARK in cell.source and not (cell.outputs and cell.execution_count)
+        if CHECK_TAG in cell.metadata.get("tags", ())
+        and not (cell.outputs and cell.execution_count)
     ]
 
 

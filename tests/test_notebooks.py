@@ -54,7 +54,7 @@ def chapter():
             "# A chapter\n\nA [link](#here), [another](https://example.org), {numref}`fig-1-line`."
         ),
         new_code_cell(notebook_form.SETUP_CELL.format(url=URL), execution_count=1),
-        new_code_cell("# NBVAL_CHECK_OUTPUT\nprint(1)", execution_count=2),
+        new_code_cell("print(1)", execution_count=2, metadata={"tags": ["nbval-check-output"]}),
         new_code_cell("plot()", execution_count=3, outputs=[copy.deepcopy(PICTURE)]),
         new_markdown_cell(f"{mistake}\n\n```python\n# not a title, [no](link.md)\n```"),
         new_markdown_cell(headings + "\n\n" + "\n".join(exercise(n) for n in range(3))),
@@ -120,8 +120,9 @@ BROKEN = {
     "path in source": (set_source(3, "open('/home/ada/x')"), "machine path: /home/ada"),
     "path in output": (set_outputs(3, stream("stdout", "in /tmp/x1")), "machine path: /tmp/x1"),
     "path on Windows": (set_source(4, "see C:\\data"), "machine path: C:\\"),
-    "nothing to compare": (set_outputs(2), "is marked # NBVAL_CHECK_OUTPUT but has no output"),
-    "never compared": (set_count(2, None), "OUTPUT but has no execution count"),
+    "nothing to compare": (set_outputs(2), "is tagged nbval-check-output but has no output"),
+    "mark in the code": (set_source(3, "# NBVAL_SKIP\nplot()"), "cell 4 has nbval's comment"),
+    "never compared": (set_count(2, None), "check-output but has no execution count"),
     "picture without words": (
         lambda nb: nb.cells[3].metadata.pop("mystnb"),
         "cell 4 shows an image without metadata.mystnb.image.alt",
