@@ -2,4 +2,27 @@
 
 import os
 
+import pytest
+
+pytest_plugins = ["tests.fast"]
+
 os.environ["PLM_PROGRESS"] = "0"  # a bar's output can't be compared with a stored one
+
+# Several test processes share the cores. With torch's own count each would take them all, and
+# they would wait for one another.
+_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _processes > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _processes)))
+
+
+@pytest.fixture(autouse=True)
+def _fp32(request, monkeypatch):
+    """A proof doesn't depend on what "auto" finds: here it means fp32, on every processor.
+
+    A test of what "auto" finds is marked `native_precision`. Notebooks aren't touched: their
+    proofs name their precision, and their training takes what a reader's would.
+    """
+    if "native_precision" not in request.keywords:
+        from helpers.training import precision  # noqa: PLC0415 - notebooks alone don't need torch
+
+        monkeypatch.setattr(precision, "has_native_bf16", lambda device: False)

@@ -164,21 +164,6 @@ def test_a_gpu_is_described(monkeypatch):
     assert "NVIDIA L4 with 24 GiB" in str(machine)
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "native"),
-    [
-        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, False),
-        # Here oneDNN calls bfloat16 supported, and emulates it.
-        ({"avx2": True, "avx512_f": True, "avx512_bw": True}, False),
-        ({"avx512_f": True, "avx512_bf16": True}, True),
-        ({"avx512_f": True, "amx_bf16": True}, True),
-    ],
-)
-def test_bfloat16_is_native_only_with_its_instructions(monkeypatch, capabilities, native):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert environment._native_bf16_cpu() is native
-
-
 # The doctor
 
 

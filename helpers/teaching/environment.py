@@ -124,6 +124,8 @@ def describe() -> Machine:
     import torch
     import transformers
 
+    from helpers.hardware import has_native_bf16
+
     memory = psutil.virtual_memory()
     gpu, gpu_memory = _gpu()
     return Machine(
@@ -135,7 +137,7 @@ def describe() -> Machine:
         free_memory=memory.available / _GIB,
         gpu=gpu,
         gpu_memory=gpu_memory,
-        native_bf16_cpu=_native_bf16_cpu(),
+        native_bf16_cpu=has_native_bf16(torch.device("cpu")),
     )
 
 
@@ -153,14 +155,6 @@ def _gpu() -> tuple[str | None, float | None]:
         properties = torch.cuda.get_device_properties(0)
         return properties.name, properties.total_memory / _GIB
     return ("Apple GPU (mps)" if torch.backends.mps.is_available() else None), None
-
-
-def _native_bf16_cpu() -> bool:
-    # oneDNN's own check is of no use here: it also says yes where bfloat16 is emulated.
-    import torch
-
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 if __name__ == "__main__":

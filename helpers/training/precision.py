@@ -2,23 +2,10 @@
 
 import torch
 
+from helpers.hardware import has_native_bf16
 from helpers.training.config import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def has_native_bf16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 matrices in hardware.
-
-    A CPU without AVX512-BF16 or AMX emulates bfloat16, up to a hundred times slower
-    than fp32. A GPU has it from NVIDIA's Ampere on (compute capability 8.0).
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    return False
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
