@@ -35,12 +35,13 @@ class CellFailedError(RuntimeError):
     """A cell raised an error, took too long, or ended the kernel."""
 
 
-def execute(notebook: NotebookNode, folder: Path) -> int:
+def execute(notebook: NotebookNode, folder: Path, kernel: str = "python3") -> int:
     """Run all code cells in a fresh kernel and store their outputs in the notebook.
 
     Args:
         notebook: changed in place.
         folder: the kernel's working directory.
+        kernel: the name of an installed kernel.
 
     Returns:
         The peak resident memory of the kernel's process, in bytes.
@@ -51,7 +52,7 @@ def execute(notebook: NotebookNode, folder: Path) -> int:
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
-        kernel_name="python3",
+        kernel_name=kernel,
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
