@@ -10,11 +10,16 @@ ifneq ($(STRICT),)
 BOOKFLAGS := --all -W --keep-going -n
 endif
 
+# FAST=1 leaves out the notebooks that passed and that nothing has touched since.
+FAST ?=
+# Test processes. Each takes whole files, and its share of the cores.
+JOBS ?= 2
+
 .DEFAULT_GOAL := help
-.PHONY: help env assets book test lab execute lint format bench address lock clean
+.PHONY: help env assets book test lab execute lint format portability colab bench address lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -31,18 +36,19 @@ env: $(READY) ## create or update the environment in .venv
 assets: $(READY) ## fetch the models and corpora once (about 250 MB)
 	@$(BIN)/python -m helpers.data.assets fetch --all
 
-book: $(READY) assets ## render the book into _build/html
+book: $(READY) ## render the book into _build/html
 	@$(BIN)/jupyter-book build . --quiet $(BOOKFLAGS)
 	@echo "The book is ready: open _build/html/index.html"
 
-test: $(READY) assets ## run all tests, every notebook included
-	@$(BIN)/python -m pytest
+test: $(READY) assets ## run all tests, every notebook included (FAST=1: only the notebooks touched)
+	@$(BIN)/python -m pytest -n $(JOBS) $(if $(FAST),--fast)
 
-lab: $(READY) assets ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab notebooks
+lab: $(READY) ## open the notebooks in JupyterLab (NB=11: fetch what chapter 11 needs, and open it)
+	@$(if $(NB),$(BIN)/python -m scripts.chapter_assets $(NB))
+	@$(BIN)/jupyter lab $(if $(NB),$(wildcard notebooks/$(NB)*.ipynb),notebooks)
 
-execute: $(READY) assets ## run the notebooks in place (NB=notebooks/11-….ipynb for one), with clean diffs
-	@$(BIN)/python -m scripts.execute_notebooks $(NB)
+execute: $(READY) ## run the notebooks in place (NB=11 for one), with clean diffs
+	@$(BIN)/python -m scripts.execute_notebooks $(if $(NB),$(or $(wildcard notebooks/$(NB)*.ipynb),$(NB)))
 
 lint: $(READY) ## check the form of all code, notebooks included
 	@$(BIN)/ruff check .
@@ -51,6 +57,12 @@ lint: $(READY) ## check the form of all code, notebooks included
 format: $(READY) ## mend what lint can mend
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
+
+portability: $(READY) assets ## run all tests on other code paths, the oldest and the newest versions (LANE=one-thread for one)
+	@$(BIN)/python -m scripts.portability $(LANE)
+
+colab: $(READY) assets ## run the chapters as Colab would, with its packages (NB=11 for one)
+	@$(BIN)/python -m scripts.colab $(NB)
 
 bench: $(READY) assets ## measure training, pretraining and generation against others (40 minutes, idle machine)
 	@$(BIN)/python -m benchmarks.finetuning

@@ -67,7 +67,13 @@ PAGE_WIDTH = "() => document.documentElement.scrollWidth - innerWidth"
 
 @pytest.fixture(scope="session")
 def html(tmp_path_factory):
-    """The folder of the rendered pages, built from scratch with every warning as an error."""
+    """The folder of the rendered pages, built from scratch with every warning as an error.
+
+    `PLM_BOOK` names one that was just built so.
+    """
+    if built := os.environ.get("PLM_BOOK"):
+        assert (Path(built) / "index.html").is_file(), f"PLM_BOOK={built} holds no book"
+        return Path(built)
     folder = tmp_path_factory.mktemp("book")
     # Beside this Python, where a virtual environment keeps it.
     program = shutil.which("jupyter-book", path=str(Path(sys.executable).parent))
