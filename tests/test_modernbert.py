@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -20,12 +22,13 @@ from helpers.models.generation import beam_search, greedy
 from helpers.models.modernbert import IGNORED, ModernBert, ModernBertConfig
 
 V, T = 29, 9
+BEFORE_5_19 = Version(transformers.__version__) < Version("5.19")
 QUICK = settings(max_examples=6, deadline=None, derandomize=True)
 SIZES = st.fixed_dictionaries(
     {
         "n_heads": st.integers(1, 3),
         "half": st.integers(1, 3),  # of d_k, which is even
-        "n_layers": st.integers(1, 3),
+        "n_layers": st.integers(2 if BEFORE_5_19 else 1, 3),
         "d_ff": st.integers(1, 9),
         "rope_base": st.sampled_from([100.0, 160_000.0]),
         "seed": st.integers(0, 2**31),
@@ -53,7 +56,17 @@ def random_model(causal, *, seed=0, d_model=12, n_layers=2, n_heads=3, d_ff=8, *
     return model.eval()
 
 
-def theirs_with(causal, *, layer_types=None, d_model=12, n_layers=2, **options):
+# Two ways to say that all layers see everything; transformers before 5.19 takes only the first.
+ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
+WIDE = {
+    "layer_types": ["full_attention", "sliding_attention"],
+    "local_attention": 64,
+    "rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE},
+}
+ALL_GLOBAL = WIDE | {"layer_types": ["full_attention"] * 2}
+
+
+def theirs_with(causal, *, layers=WIDE, d_model=12, n_layers=2, **options):
     kind, make = (
         (TheirDecoderConfig, ModernBertDecoderForCausalLM)
         if causal
@@ -66,7 +79,7 @@ def theirs_with(causal, *, layer_types=None, d_model=12, n_layers=2, **options):
         num_attention_heads=3,
         intermediate_size=8,
         max_position_embeddings=32,
-        layer_types=layer_types or ["full_attention"] * n_layers,
+        **layers,
         **dict.fromkeys(("pad_token_id", "bos_token_id", "cls_token_id"), 0),
         **dict.fromkeys(("eos_token_id", "sep_token_id"), 1),
         **options,
@@ -86,6 +99,12 @@ def a_batch(seed=0, lengths=(T, 5, 7)):
     chosen = (torch.rand(ids.shape, generator=generator) < 0.4) & (mask == 1)
     chosen[0, 1] = True
     return ids, mask, ids.masked_fill(~chosen, IGNORED)
+
+
+def change_config(folder, model, changes):
+    model.save_pretrained(folder)
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 def load_theirs(causal, folder):
@@ -126,11 +145,12 @@ def test_transformers_reads_ours_and_computes_the_same(tmp_path_factory, causal,
 
 
 @BOTH
-def test_a_checkpoint_of_transformers_loads(tmp_path, causal):
-    theirs = theirs_with(causal)
+@pytest.mark.parametrize("layers", [WIDE] if BEFORE_5_19 else [WIDE, ALL_GLOBAL])
+def test_a_checkpoint_of_transformers_loads(tmp_path, causal, layers):
+    theirs = theirs_with(causal, layers=layers)
     theirs.save_pretrained(tmp_path)
     ours = ModernBert.from_pretrained(tmp_path)
-    assert ours.config.causal == causal
+    assert (ours.config.causal, ours.config.rope_base) == (causal, 10_000)
     assert not ours.training
     ids, mask, labels = a_batch()
     with torch.no_grad():
@@ -138,6 +158,32 @@ def test_a_checkpoint_of_transformers_loads(tmp_path, causal):
         got, loss = ours(ids, mask).logits, ours(ids, mask, labels).loss
     torch.testing.assert_close(got[mask == 1], expected.logits[mask == 1], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(loss, expected.loss, rtol=1e-5, atol=1e-5)
+
+
+@BOTH
+def test_what_transformers_saves_again_is_the_same_network(tmp_path, causal):
+    ours = random_model(causal)
+    ours.save_pretrained(tmp_path / "ours")
+    load_theirs(causal, tmp_path / "ours").save_pretrained(tmp_path / "theirs")
+    again = ModernBert.from_pretrained(tmp_path / "theirs")
+    assert again.config == ours.config
+    for name, weight in ours.state_dict().items():
+        assert torch.equal(again.state_dict()[name], weight), name
+
+
+def test_a_folder_whose_layers_are_all_called_global_loads(tmp_path):
+    """As this package wrote them first, and transformers' users do."""
+    ours = random_model(False)
+    change_config(tmp_path, ours, ALL_GLOBAL | {"local_attention": 2})
+    assert ModernBert.from_pretrained(tmp_path).config.n_layers == 2
+
+
+def test_the_longest_sequence_fits_the_window(tmp_path):
+    ours = random_model(False)
+    ours.save_pretrained(tmp_path)
+    ids = torch.randint(V, (1, ours.config.max_positions))
+    logits = load_theirs(False, tmp_path)(ids).logits
+    torch.testing.assert_close(ours(ids).logits, logits, rtol=1e-4, atol=1e-4)
 
 
 @BOTH
@@ -275,8 +321,10 @@ def test_caches_that_do_not_fit_are_refused():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types = "),
-        ({"layer_types": None}, "layer_types = None"),  # transformers' default: mostly local
+        ({"local_attention": 62}, "local_attention = 62"),
+        ({"local_attention": 62, "layer_types": None}, "local_attention = 62"),  # mostly local
+        ({"rope_parameters": {"full_attention": ROPE}}, "rope_parameters = "),
+        ({"layer_types": ["full_attention", "chunked_attention"]}, "layer_types = "),
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "type 'bert'"),
         ({"norm_bias": True}, "norm_bias = True"),
         ({"hidden_activation": "relu"}, "hidden_activation = relu"),
@@ -286,9 +334,7 @@ def test_caches_that_do_not_fit_are_refused():
     ],
 )
 def test_other_models_are_refused(tmp_path, changes, message):
-    random_model(False).save_pretrained(tmp_path)
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    change_config(tmp_path, random_model(False), changes)
     with pytest.raises(ValueError, match=message):
         ModernBert.from_pretrained(tmp_path)
 

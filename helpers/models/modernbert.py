@@ -50,6 +50,7 @@ CONFIG_NAMES = {
     "norm_eps": "eps",
     "embedding_dropout": "dropout",
 }
+GLOBAL, LOCAL = "full_attention", "sliding_attention"  # in its layer_types
 MODEL_TYPES = {False: "modernbert", True: "modernbert-decoder"}  # by `causal`
 CLASSES = {False: "ModernBertForMaskedLM", True: "ModernBertDecoderForCausalLM"}
 
@@ -465,13 +466,17 @@ def _config_to_hf(
     config: ModernBertConfig, tokenizer: PreTrainedTokenizerBase | None, dtype: torch.dtype
 ) -> dict[str, Any]:
     rope = {"rope_type": "default", "rope_theta": config.rope_base}
+    # transformers 5.15 to 5.18 take no ModernBERT whose layers are all called global. So two in three
+    # are called local, as published, with a window as wide as the longest sequence.
+    kinds = [LOCAL if i % 3 else GLOBAL for i in range(config.n_layers)]
     return {
         "architectures": [CLASSES[config.causal]],
         "model_type": MODEL_TYPES[config.causal],
         **{theirs: getattr(config, ours) for theirs, ours in CONFIG_NAMES.items()},
         "mlp_dropout": config.dropout,
-        "layer_types": ["full_attention"] * config.n_layers,
-        "rope_parameters": {"full_attention": rope, "sliding_attention": rope},
+        "layer_types": kinds,
+        "local_attention": 2 * config.max_positions,  # to both sides
+        "rope_parameters": {GLOBAL: rope, LOCAL: rope},
         # Unless told, transformers takes ModernBERT's own ids, which a small vocabulary hasn't.
         **{f"{name}_token_id": _special_id(tokenizer, name) for name in SPECIAL_IDS},
         "tie_word_embeddings": True,
@@ -489,13 +494,19 @@ def _config_from_hf(
     settings: Mapping[str, Any], causal: bool, path: str | os.PathLike[str]
 ) -> ModernBertConfig:
     """Raises ValueError for something that `ModernBert` doesn't compute; the message names it."""
-    rope = (settings.get("rope_parameters") or {}).get("full_attention", {})
-    local = set(settings.get("layer_types") or ["sliding_attention"]) != {"full_attention"}
+    found = {ours: settings[theirs] for theirs, ours in CONFIG_NAMES.items() if theirs in settings}
+    ropes = settings.get("rope_parameters") or {}
+    rope = ropes.get(GLOBAL) or {}
+    kinds = set(settings.get("layer_types") or [GLOBAL, LOCAL])
+    local = LOCAL in kinds
+    window = settings.get("local_attention", 128) // 2  # neighbours on each side
     refused = {
-        "layer_types": local,
+        "layer_types": not kinds <= {GLOBAL, LOCAL},
+        "local_attention": local and window < found.get("max_positions", 8192),
         "hidden_activation": settings.get("hidden_activation", "gelu") != "gelu",
         "classifier_activation": settings.get("classifier_activation", "gelu") != "gelu",
-        "rope_parameters": rope.get("rope_type", "default") != "default",
+        "rope_parameters": rope.get("rope_type", "default") != "default"
+        or (local and ropes.get(LOCAL) != rope),
         "decoder_bias": not settings.get("decoder_bias", True),
         "tie_word_embeddings": not settings.get("tie_word_embeddings", True),
         **{
@@ -510,5 +521,4 @@ def _config_from_hf(
                 "its layers attend globally, with plain rotary positions, gelu and no biases but "
                 "the last. Load it with transformers' AutoModel."
             )
-    found = {ours: settings[theirs] for theirs, ours in CONFIG_NAMES.items() if theirs in settings}
     return ModernBertConfig(**found, rope_base=rope.get("rope_theta", 160_000.0), causal=causal)
