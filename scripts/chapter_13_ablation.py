@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import nn
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertForTokenClassification
 from transformers.modeling_outputs import TokenClassifierOutput
 
 from helpers.data import assets, corpora
@@ -39,7 +39,7 @@ from helpers.data.tagging import (
     word_shapes,
     words_from_windows,
 )
-from helpers.models.tagging import TokenTagger, constrained_viterbi
+from helpers.models.tagging import ShapeTagger, constrained_viterbi
 from helpers.training import metrics
 from helpers.training.loop import History, TrainingConfig, predict, train
 
@@ -90,7 +90,7 @@ RATES = {
 }
 
 
-class HeadShapes(TokenTagger):
+class HeadShapes(ShapeTagger):
     """The tagger with the shape's vector added to the encoder's output, past all attention."""
 
     def forward(self, input_ids, attention_mask, shapes, labels=None) -> TokenClassifierOutput:
@@ -110,7 +110,7 @@ class ScaledUpdates:
     rate f × η.
     """
 
-    def __init__(self, model: TokenTagger, settings: Settings):
+    def __init__(self, model: BertForTokenClassification, settings: Settings):
         layers = model.config.num_hidden_layers
         self.factors = {}
         for name, _ in model.named_parameters():
@@ -177,23 +177,25 @@ def windows_of(tokenizer, split: Dataset, settings: Settings, overlap: int) -> D
     )
 
 
-def make_tagger(settings: Settings, seed: int) -> TokenTagger:
+def make_tagger(settings: Settings, seed: int) -> BertForTokenClassification:
     torch.manual_seed(seed)  # the head's random weights
-    kind = HeadShapes if settings.shapes == "head" else TokenTagger
-    return kind.from_pretrained(
-        assets.path("minilm"),
-        num_labels=len(NAMES),
-        num_shapes=0 if settings.shapes == "none" else N_SHAPES,
-        id2label=dict(enumerate(NAMES)),
-        label2id={name: i for i, name in enumerate(NAMES)},
-        hidden_dropout_prob=settings.dropout,
-        attention_probs_dropout_prob=settings.dropout,
-    )
+    options = {
+        "num_labels": len(NAMES),
+        "id2label": dict(enumerate(NAMES)),
+        "label2id": {name: i for i, name in enumerate(NAMES)},
+        "hidden_dropout_prob": settings.dropout,
+        "attention_probs_dropout_prob": settings.dropout,
+        "classifier_dropout": 0.0,
+    }
+    if settings.shapes == "none":
+        return BertForTokenClassification.from_pretrained(assets.path("minilm"), **options)
+    kind = HeadShapes if settings.shapes == "head" else ShapeTagger
+    return kind.from_pretrained(assets.path("minilm"), num_shapes=N_SHAPES, **options)
 
 
 def fine_tune(
     windows: Dataset, settings: Settings, seed: int, **config
-) -> tuple[TokenTagger, History]:
+) -> tuple[BertForTokenClassification, History]:
     """A tagger trained on `windows`; `config` goes to `TrainingConfig`."""
     model = make_tagger(settings, seed)
     steps = settings.epochs * -(-len(windows) // settings.batch_size)
@@ -218,7 +220,7 @@ def fine_tune(
 
 
 def tag_sentences(
-    model: TokenTagger, windows: Dataset, split: Dataset, settings: Settings
+    model: BertForTokenClassification, windows: Dataset, split: Dataset, settings: Settings
 ) -> dict[str, list[list[int]]]:
     """The tags of each sentence of `split`, decoded freely and under IOB2's constraints."""
     found = predict(model, windows, collate_fn=collate_windows)

@@ -6,19 +6,32 @@ from torch import nn
 from transformers import BertConfig, BertModel, BertPreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from helpers.models._own_type import StartsFromBert, own_config
 
-class MeanPoolClassifier(BertPreTrainedModel):
+__all__ = ["MeanPoolClassifier", "MeanPoolConfig"]
+
+
+class MeanPoolConfig(BertConfig):
+    """BERT's settings under a name that transformers' Auto classes and pipelines refuse."""
+
+    model_type = "mean-pool-bert"
+
+
+class MeanPoolClassifier(StartsFromBert, BertPreTrainedModel):
     """BERT with one linear layer on the mean of its output vectors, padding left out.
 
     `BertForSequenceClassification` reads the vector at [CLS] instead. The mean is the better
     start for an encoder that was trained to have a meaningful one, as sentence encoders are
-    (Reimers & Gurevych, EMNLP 2019, section 3). Loads any BERT checkpoint.
+    (Reimers & Gurevych, EMNLP 2019, section 3). Starts from any BERT checkpoint. What it saves
+    is for this class alone: transformers has no BERT with such a head.
     """
 
+    config_class = MeanPoolConfig
+
     def __init__(self, config: BertConfig):
-        super().__init__(config)
-        self.bert = BertModel(config, add_pooling_layer=False)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        super().__init__(own_config(config, MeanPoolConfig))
+        self.bert = BertModel(self.config, add_pooling_layer=False)
+        self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
         self.post_init()
 
     def embed(

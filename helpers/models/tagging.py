@@ -2,35 +2,44 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
-from transformers import BertConfig, BertModel, BertPreTrainedModel
+from transformers import BertConfig, BertForTokenClassification
 from transformers.modeling_outputs import TokenClassifierOutput
 
-__all__ = ["TokenTagger", "constrained_viterbi"]
+from helpers.models._own_type import StartsFromBert, own_config
+
+__all__ = ["ShapeTagger", "ShapeTaggerConfig", "constrained_viterbi"]
 
 
-class TokenTagger(BertPreTrainedModel):
-    """BERT with one linear layer on the output vector of each piece (Devlin et al., section 5.3).
+class ShapeTaggerConfig(BertConfig):
+    """BERT's settings under a name that transformers' Auto classes and pipelines refuse."""
 
-    An uncased tokenizer lower-cases the text. With `num_shapes`, a vector for the way each
-    piece's word is written is added to the piece's own at the input, as BERT adds one for the
-    segment. These vectors start at 0, so the untrained tagger sees what BERT saw in pretraining.
+    model_type = "shape-tagger-bert"
+    num_shapes: int = 0  # ways of writing a word; the tagger needs at least one
 
-    Loads any BERT checkpoint: `TokenTagger.from_pretrained(path, num_labels=9, num_shapes=14)`.
-    A saved tagger remembers `num_shapes`.
+
+class ShapeTagger(StartsFromBert, BertForTokenClassification):
+    """transformers' tagger for BERT (Devlin et al., section 5.3), told how each word is written.
+
+    An uncased tokenizer lower-cases the text. Here a vector for the shape of each piece's word is
+    added to the piece's own at the input, as BERT adds one for the segment. These vectors start
+    at 0, so the untrained tagger sees what BERT saw in pretraining.
+
+    Starts from any BERT: `ShapeTagger.from_pretrained(path, num_labels=9, num_shapes=14)`. What
+    it saves is for this class alone: transformers' own tagger would leave the shapes out.
     """
 
-    def __init__(self, config: BertConfig, num_shapes: int | None = None):
-        """`num_shapes`: how many ways of writing there are; 0 or None for a tagger without."""
+    config_class = ShapeTaggerConfig
+
+    def __init__(self, config: ShapeTaggerConfig):
+        config = own_config(config, ShapeTaggerConfig)
+        if config.num_shapes < 1:
+            raise ValueError(
+                f"num_shapes is {config.num_shapes}; expected how many ways of writing a word "
+                "there are. A tagger without shapes is transformers' BertForTokenClassification."
+            )
         super().__init__(config)
-        if num_shapes is not None:
-            config.num_shapes = num_shapes
-        self.num_shapes = getattr(config, "num_shapes", 0)
-        self.bert = BertModel(config, add_pooling_layer=False)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        if self.num_shapes:
-            self.shape_embeddings = nn.Embedding(self.num_shapes, config.hidden_size)
+        self.shape_embeddings = nn.Embedding(config.num_shapes, config.hidden_size)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -51,23 +60,19 @@ class TokenTagger(BertPreTrainedModel):
         are int64 (B, T).
 
         Raises:
-            ValueError: shapes for a tagger that has none, or none for one that has.
+            ValueError: the batch has no shapes.
         """
-        if (shapes is not None) != bool(self.num_shapes):
+        if shapes is None:
             raise ValueError(
-                f"The tagger has num_shapes={self.num_shapes} and the batch "
-                f"{'no column' if shapes is None else 'a column'} 'shapes'. Give both or neither: "
-                "encode_words(…, shapes=…) makes the column."
+                f"The tagger has num_shapes={self.config.num_shapes} and the batch no column "
+                "'shapes': encode_words(…, shapes=…) makes it."
             )
         vectors = self.bert.embeddings.word_embeddings(input_ids)  # (B, T, d)
-        if shapes is not None:
-            vectors = vectors + self.shape_embeddings(shapes)
-        hidden = self.bert(inputs_embeds=vectors, attention_mask=attention_mask).last_hidden_state
-        logits = self.classifier(hidden)  # (B, T, C)
-        loss = None
-        if labels is not None:
-            loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten())  # leaves out -100
-        return TokenClassifierOutput(loss=loss, logits=logits)
+        return super().forward(
+            inputs_embeds=vectors + self.shape_embeddings(shapes),
+            attention_mask=attention_mask,
+            labels=labels,
+        )
 
 
 def constrained_viterbi(log_p: np.ndarray, allowed: np.ndarray) -> list[int]:
