@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from helpers.data.batching import collate_causal
+from helpers.data.vocabulary import leave_prompts_open
 from helpers.models.modernbert import ModernBert
 from helpers.training.loop import TrainingConfig, evaluate, train
 from scripts.chapter_definitions import CHECKPOINTS, NOTEBOOKS, RESULTS, definitions
@@ -57,7 +58,8 @@ def main() -> None:
         evaluate=lambda model: evaluate(model, held_out, collate_fn=measure),
     )
     folder = CHECKPOINTS / f"bbc-{arguments.objective}"
-    model.save_pretrained(folder, tokenizer=c.tokenizer, dtype=torch.float16)
+    tokenizer = leave_prompts_open(c.tokenizer, c.CLS, c.SEP) if causal else c.tokenizer
+    model.save_pretrained(folder, tokenizer=tokenizer, dtype=torch.float16)
     losses = history.losses
     row = {
         "updates": UPDATES,

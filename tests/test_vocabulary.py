@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from helpers.data.corpora import bbc_news
 from helpers.data.subwords import train_wordpiece
-from helpers.data.vocabulary import SPECIAL_TOKENS, learn_wordpiece
+from helpers.data.vocabulary import SPECIAL_TOKENS, learn_wordpiece, leave_prompts_open
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +92,32 @@ def test_rare_letters_are_left_out():
 def test_bad_input_is_refused(texts, size, error, message):
     with pytest.raises(error, match=message):
         learn_wordpiece(texts, size)
+
+
+def test_a_prompt_is_left_open_and_read_back_so(tokenizer, tmp_path):
+    text = "The Café, said Mr. Blair's minister."
+    closed = tokenizer(text)["input_ids"]
+    leave_prompts_open(tokenizer, 2, 3).save_pretrained(tmp_path)
+    opened = AutoTokenizer.from_pretrained(str(tmp_path))
+    assert opened(text)["input_ids"] == closed[:-1]
+    assert opened("a", "b")["input_ids"] == [2, *tokenizer("a b")["input_ids"][1:-1]]
+    assert (opened.bos_token_id, opened.eos_token_id, opened.pad_token_id) == (2, 3, 0)
+    assert tokenizer(text)["input_ids"] == closed
+    assert tokenizer.bos_token is None
+
+
+def test_an_open_tokenizer_spells_what_follows_a_prompt(texts, tokenizer):
+    """Decoded by itself, a continuation begins with a space unless it goes on in a word."""
+    opened = leave_prompts_open(tokenizer, 2, 3)
+    whole = tokenizer(texts[0])["input_ids"][1:]
+    text = tokenizer.decode(whole, skip_special_tokens=True)
+    for cut in range(60):
+        parts = [opened.decode(ids, skip_special_tokens=True) for ids in (whole[:cut], whole[cut:])]
+        assert "".join(parts) == " " + text
+    assert opened.batch_decode([whole], skip_special_tokens=True) == [" " + text]
+
+
+def test_without_a_start_token_nothing_is_added(tokenizer):
+    opened = leave_prompts_open(tokenizer, None, 3)
+    assert opened("the")["input_ids"] == tokenizer("the")["input_ids"][1:-1]
+    assert opened.bos_token is None

@@ -3,10 +3,13 @@
 How its vocabulary comes about is shown from scratch in `helpers.data.subwords`.
 """
 
+import copy
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tokenizers import (
+    Regex,
     Tokenizer,
     decoders,
     models,
@@ -15,11 +18,11 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from helpers.data.subwords import CONTINUES
 
-__all__ = ["SPECIAL_TOKENS", "learn_wordpiece"]
+__all__ = ["SPECIAL_TOKENS", "learn_wordpiece", "leave_prompts_open"]
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
@@ -81,7 +84,53 @@ def learn_wordpiece(
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
     )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL_TOKENS)
+    inputs = ["input_ids", "attention_mask"]  # BERT's third one isn't ModernBERT's
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_input_names=inputs, **SPECIAL_TOKENS
+    )
+
+
+def leave_prompts_open(
+    tokenizer: PreTrainedTokenizerBase, start: int | None, end: int
+) -> PreTrainedTokenizerBase:
+    """A copy for a decoder: `start` comes before a text, and nothing behind it.
+
+    A decoder that was trained on documents with `end` behind each takes a prompt that is closed
+    for a whole document, and goes on with another one. WordPieces are decoded with a space before
+    each word, the first one too: transformers' pipeline writes what is new right behind the prompt.
+
+    Args:
+        tokenizer: a fast one; it isn't changed.
+        start: id of the token that a block begins with, which becomes the copy's bos_token; None
+            for none.
+        end: id of the token that ends a document, the copy's eos_token.
+    """
+    opened = copy.deepcopy(tokenizer)
+    before = [] if start is None else [tokenizer.convert_ids_to_tokens(start)]
+    rust = opened.backend_tokenizer
+    if isinstance(rust.decoder, decoders.WordPiece):
+        rust.decoder = _spaces_before_words(re.escape(rust.decoder.prefix))
+    rust.post_processor = processors.TemplateProcessing(
+        single=[*before, "$A"],
+        pair=[*before, "$A", "$B:1"],
+        special_tokens=[(token, start) for token in before],
+    )
+    opened.eos_token = tokenizer.convert_ids_to_tokens(end)
+    if before:
+        (opened.bos_token,) = before
+    return opened
+
+
+def _spaces_before_words(prefix: str) -> decoders.Decoder:
+    """The decoder of WordPieces, with a space before the first word as well."""
+    return decoders.Sequence(
+        [
+            decoders.Replace(Regex(f"^(?!{prefix})"), " "),
+            decoders.Replace(Regex(f"^{prefix}"), ""),
+            decoders.Replace(Regex("^ (?=[.,?!]$)"), ""),
+            decoders.Fuse(),
+        ]
+    )
 
 
 def _alphabet(

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from helpers.models._checkpoint import (
     CONFIG,
@@ -360,9 +360,10 @@ class ModernBert(nn.Module):
 
         Args:
             folder: made if absent; files of an earlier call are replaced.
-            tokenizer: saved beside the model, and its special ids in config.json, where
-                transformers' `generate` looks for them.
-            dtype: of the stored weights; torch.float16 halves the file.
+            tokenizer: saved beside the model, its special ids in config.json and, for a decoder,
+                in generation_config.json, by which transformers' `generate` knows where to stop.
+            dtype: of the stored weights; torch.float16 halves the file. Whoever loads them
+                computes in fp32 all the same.
         """
         folder, causal = Path(folder), self.config.causal
         folder.mkdir(parents=True, exist_ok=True)
@@ -376,10 +377,14 @@ class ModernBert(nn.Module):
             else:
                 weights[_their_name(name, causal)] = tensor.contiguous()
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-        settings = _config_to_hf(self.config, tokenizer, dtype)
+        settings = _config_to_hf(self.config, tokenizer)
         (folder / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
+            if causal:
+                names = ("pad_token_id", "bos_token_id", "eos_token_id")
+                ids = {name: settings[name] for name in names}
+                GenerationConfig(**ids).save_pretrained(folder)
 
     def _mask_and_positions(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, past: int
@@ -463,11 +468,11 @@ def _join_attention(weights: dict[str, torch.Tensor], n_layers: int) -> None:
 
 
 def _config_to_hf(
-    config: ModernBertConfig, tokenizer: PreTrainedTokenizerBase | None, dtype: torch.dtype
+    config: ModernBertConfig, tokenizer: PreTrainedTokenizerBase | None
 ) -> dict[str, Any]:
     rope = {"rope_type": "default", "rope_theta": config.rope_base}
-    # transformers 5.15 to 5.18 take no ModernBERT whose layers are all called global. So two in three
-    # are called local, as published, with a window as wide as the longest sequence.
+    # transformers 5.15 to 5.18 take no ModernBERT whose layers are all called global. So two in
+    # three are called local, as published, with a window as wide as the longest sequence.
     kinds = [LOCAL if i % 3 else GLOBAL for i in range(config.n_layers)]
     return {
         "architectures": [CLASSES[config.causal]],
@@ -480,7 +485,7 @@ def _config_to_hf(
         # Unless told, transformers takes ModernBERT's own ids, which a small vocabulary hasn't.
         **{f"{name}_token_id": _special_id(tokenizer, name) for name in SPECIAL_IDS},
         "tie_word_embeddings": True,
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": "float32",
     }
 
 

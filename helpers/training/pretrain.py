@@ -43,7 +43,7 @@ from helpers.data.batching import collate_causal
 from helpers.data.blocks import Blocks, block_ends, prepare_blocks, read_counts, vocabulary_size
 from helpers.data.documents import StreamedTexts, TextFiles, is_held_out
 from helpers.data.masking import FixedMasks, MaskedCollator
-from helpers.data.vocabulary import learn_wordpiece
+from helpers.data.vocabulary import learn_wordpiece, leave_prompts_open
 from helpers.models.modernbert import ModernBert, ModernBertConfig
 from helpers.training.checkpoints import CheckpointError
 from helpers.training.config import Optimizer, Precision, Schedule
@@ -52,6 +52,26 @@ from helpers.training.processes import join_processes
 
 EVALUATION_MASK_RATE = 0.15  # whatever the rate in training, so that runs can be compared
 VOCABULARY_TEXT = 500_000_000  # characters to learn a vocabulary from; more changes little
+# How a stranger uses the model, in its card; tests/test_saved_folders.py does it.
+USES = {
+    "mlm": """```python
+from transformers import pipeline
+
+fill = pipeline("fill-mask", ".")  # the folder of this card
+fill("A sentence with a {mask}.")
+```
+
+It says which pieces may stand in the gap, each with its probability.""",
+    "clm": """```python
+from transformers import pipeline
+
+write = pipeline("text-generation", ".")  # the folder of this card
+write("How a document begins", max_new_tokens=40, do_sample=False)
+```
+
+It goes on with the text and stops where a document would end. The tokenizer leaves a text open; the
+documents of the training end with a token of their own.""",
+}
 CHARACTERS_PER_TOKEN = 10  # at most, on average: how much text `max_tokens` can need
 
 # Settings that may differ when a run goes on. The text is compared by its contents.
@@ -332,7 +352,9 @@ def _write_results(
     history: History,
     processes: int,
 ) -> None:
-    card = model_card(config, source, model, history, processes)
+    if config.objective == "clm":
+        tokenizer = leave_prompts_open(tokenizer, *block_ends(tokenizer))
+    card = model_card(config, source, tokenizer, model, history, processes)
 
     def save(folder: Path) -> None:
         model.save_pretrained(folder, tokenizer=tokenizer)
@@ -345,6 +367,7 @@ def _write_results(
 def model_card(
     config: PretrainingConfig,
     source: dict[str, str],
+    tokenizer: PreTrainedTokenizerBase,
     model: ModernBert,
     history: History,
     processes: int,
@@ -354,7 +377,6 @@ def model_card(
     on_hub = [config.dataset] if config.dataset and "/" in config.dataset else None
     data = ModelCardData(library_name="transformers", pipeline_tag=task, datasets=on_hub)
     parameters = sum(p.numel() for p in model.parameters())
-    loader = {"mlm": "AutoModelForMaskedLM", "clm": "AutoModelForCausalLM"}[config.objective]
     kind = {"mlm": "A masked", "clm": "A causal"}[config.objective]
     settings = asdict(config) | {"processes": processes, "machine": platform.machine()}
     # Paths of this machine say nothing elsewhere; "Data" names the files.
@@ -370,7 +392,9 @@ def model_card(
 
 {kind} language model of {parameters:,} parameters, a ModernBERT whose layers all attend globally,
 pretrained from random weights by `helpers.training.pretrain`.
-Load it with `{loader}.from_pretrained`.
+
+{USES[config.objective].format(mask=tokenizer.mask_token)}
+It was trained on {config.block_size} tokens at a time.
 
 ## Held-out text
 

@@ -1,0 +1,117 @@
+"""Saved folders in other hands: opened in a fresh process, without the book's package."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from helpers.models.modernbert import ModernBert
+from helpers.training.pretrain import main
+
+CHECKPOINTS = Path(__file__).parent.parent / "notebooks" / "checkpoints"
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "omega"]
+GAPS = ["alpha [MASK] gamma.", "Chelsea beat Arsenal in the [MASK] final."]
+PROMPT = "The prime minister said"
+
+# What is done with each folder, from within it; {card} is the code in the folder's own card.
+PROGRAMS = {
+    "clm": """{card}
+result = [write(prompt, max_new_tokens=20, do_sample=False)[0]["generated_text"]
+          for prompt in ("alpha beta gamma", "eta", "Eta  theta")]""",
+    "mlm": """{card}
+result = fill(gaps, top_k=3)""",
+    "bbc-clm": """import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+inputs = AutoTokenizer.from_pretrained(".")(prompt, return_tensors="pt")
+with torch.no_grad():
+    result = AutoModelForCausalLM.from_pretrained(".")(**inputs).logits[0, -1].tolist()""",
+    "bbc-mlm": """import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+inputs = AutoTokenizer.from_pretrained(".")(gaps[1], return_tensors="pt")
+with torch.no_grad():
+    result = AutoModelForMaskedLM.from_pretrained(".")(**inputs).logits[0].tolist()""",
+}
+
+
+def elsewhere(programs):
+    """The `result` of each program, (folder, code), run in one process that has no `helpers`."""
+    lines = ["import json, os, sys", "sys.modules['helpers'] = None", "results = []"]
+    lines += [f"gaps, prompt = {GAPS}, {PROMPT!r}"]
+    for folder, code in programs:
+        lines += [f"os.chdir({str(folder)!r})", code, "results.append(result)"]
+    lines.append("print(json.dumps(results))")
+    # -I: nothing can be imported from this folder or from PYTHONPATH.
+    command = [sys.executable, "-I", "-c", "\n".join(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def learn_the_words(objective, output, steps):
+    """Pretrain on documents that say the words in their order, from one of them to the last."""
+    text = output.with_suffix(".txt")
+    text.write_text("\n\n".join(" ".join(WORDS[i % 9 :]) for i in range(220)))
+    sizes = "--vocab-size 90 --block-size 16 --d-model 32 --layers 2 --heads 2 --batch-size 8"
+    run = "--learning-rate 1e-2 --precision fp32 --validation-share 0 --text-split paragraph"
+    arguments = ["--objective", objective, "--output", str(output), "--text", str(text)]
+    assert main([*arguments, "--steps", str(steps), *sizes.split(), *run.split()]) == 0
+    return output / "model"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("saved")
+    return {
+        "clm": learn_the_words("clm", root / "clm", steps=100),
+        "mlm": learn_the_words("mlm", root / "mlm", steps=10),
+        "bbc-clm": CHECKPOINTS / "bbc-clm",
+        "bbc-mlm": CHECKPOINTS / "bbc-mlm",
+    }
+
+
+@pytest.fixture(scope="module")
+def results(folders):
+    """What stock code makes of each folder."""
+    programs = []
+    for name, folder in folders.items():
+        card = ""
+        if (folder / "README.md").exists():
+            card = re.search("```python\n(.*?)```", (folder / "README.md").read_text(), re.S)[1]
+        programs.append((folder, PROGRAMS[name].replace("{card}", card)))
+    return dict(zip(folders, elsewhere(programs), strict=True))
+
+
+def ours(folder, text):
+    """The package's logits for a text, with the folder's tokenizer: (T, V)."""
+    batch = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+    assert set(batch) == {"input_ids", "attention_mask"}
+    with torch.no_grad():
+        return batch["input_ids"][0], ModernBert.from_pretrained(folder)(**batch).logits[0]
+
+
+def test_a_decoder_goes_on_with_a_prompt_and_stops_where_the_document_ends(results):
+    assert results["clm"] == [" ".join(WORDS), " ".join(WORDS[6:]), "Eta  " + " ".join(WORDS[7:])]
+
+
+def test_an_encoder_fills_gaps_as_in_the_package(results, folders):
+    tokenizer = AutoTokenizer.from_pretrained(folders["mlm"])
+    for gap, guesses in zip(GAPS, results["mlm"], strict=True):
+        ids, logits = ours(folders["mlm"], gap)
+        p = logits[ids == tokenizer.mask_token_id][0].softmax(-1)  # (V,)
+        scores = [guess["score"] for guess in guesses]
+        assert scores == pytest.approx(p.topk(3).values.tolist(), abs=1e-5)
+        assert scores == pytest.approx([p[g["token"]].item() for g in guesses], abs=1e-5)
+
+
+def test_the_checkpoints_of_the_book_predict_the_same_in_transformers(results, folders):
+    _, logits = ours(folders["bbc-clm"], PROMPT)
+    theirs = torch.tensor(results["bbc-clm"])
+    torch.testing.assert_close(theirs, logits[-1], rtol=0, atol=1e-4)
+    _, logits = ours(folders["bbc-mlm"], GAPS[1])
+    theirs = torch.tensor(results["bbc-mlm"])
+    torch.testing.assert_close(theirs, logits, rtol=0, atol=1e-4)
