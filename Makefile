@@ -16,7 +16,7 @@ FAST ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env assets book test lab execute lint format portability colab bench address lock clean
+.PHONY: help env assets book test lab execute editions lint format portability colab bench address lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ lab: $(READY) ## open the notebooks in JupyterLab (NB=11: fetch what chapter 11 
 execute: $(READY) ## run the notebooks in place (NB=11 for one), with clean diffs
 	@$(BIN)/python -m scripts.execute_notebooks $(if $(NB),$(or $(wildcard notebooks/$(NB)*.ipynb),$(NB)))
 
+editions: $(READY) ## make the notebooks of editions/ (Colab, students) from the chapters
+	@$(BIN)/python -m scripts.editions
+
 lint: $(READY) ## check the form of all code, notebooks included
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -71,6 +74,7 @@ bench: $(READY) assets ## measure training, pretraining and generation against o
 
 address: $(READY) ## set the project's public address everywhere: make address URL=https://github.com/name/repo
 	@$(BIN)/python -m scripts.set_address $(URL)
+	@$(BIN)/python -m scripts.editions
 
 lock: ## renew requirements.txt from pyproject.toml in a fresh environment
 	@bash scripts/lock.sh $(PYTHON)

@@ -33,7 +33,7 @@ def test_contents_and_readme_list_every_chapter():
     listed = {name.removeprefix("notebooks/") for name in files if name.startswith("notebooks/")}
     readme = (ROOT / "README.md").read_text("utf-8")
     linked = set(re.findall(r"\(notebooks/([\w-]+)\.ipynb\)", readme))
-    in_colab = set(re.findall(r"/blob/main/notebooks/([\w-]+)\.ipynb\)", readme))
+    in_colab = set(re.findall(r"/blob/main/editions/colab/([\w-]+)\.ipynb\)", readme))
     assert names == listed == linked == in_colab
 
 

@@ -1,0 +1,376 @@
+"""The plain notebooks in `editions/`: what MyST becomes, what is hidden, whether they are fresh."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from markdown_it.renderer import RendererHTML
+from myst_parser.config.main import MdParserConfig
+from myst_parser.parsers.mdit import create_md_parser
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from scripts import editions
+from scripts.editions import Book, EditionError, Label, Page, Work
+from scripts.set_address import ROOT
+
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+EXTENSIONS = CONFIG["parse"]["myst_enable_extensions"]
+PATHS = sorted((ROOT / "editions").glob("*/*.ipynb"))
+COLAB = "https://colab.research.google.com/github/ada/book/blob/main/editions/colab"
+BLOB = "https://github.com/ada/book/blob/main"
+BERT = "https://doi.org/10.1/a%281%29"
+BIBLIOGRAPHY = r"""
+@inproceedings{bert, author = {Devlin, J. and Chang, M. and Lee, K.}, title = {T}, year = 2019,
+  doi = {10.1/a(1)}}
+@misc{two, author = {von Werra, L. and {\L}uk, A.}, title = {T}, year = 2020,
+  note = {arXiv:2001.00001}}
+@book{one, author = {{Team One}}, title = {T}, year = 1998}
+"""
+
+
+def path_id(path):
+    return path.relative_to(ROOT / "editions").as_posix()
+
+
+@pytest.fixture(scope="module")
+def parser():
+    return editions.make_parser(EXTENSIONS)
+
+
+@pytest.fixture
+def book(parser):
+    labels = {
+        "chapter-08": Label("08-other", "c1", ""),
+        "box": Label("11-this", "c2", ""),
+        "eq-a": Label("11-this", "c3", "(11.1)"),
+        "fig-a": Label("11-this", "c4", "Fig. 11.2"),
+        "fig-b": Label("08-other", "c5", "Fig. 8.1"),
+        "ex-1": Label("11-this", "c6", "Exercise 11.1"),
+    }
+    works = {
+        "bert": Work("Devlin et al.", "2019", BERT),
+        "two": Work("A and B", "2020", "https://b.org"),
+    }
+    return Book("https://github.com/ada/book", "main", parser, works, labels)
+
+
+@pytest.fixture
+def page(book):
+    return Page(book, "11-this", "colab", frozenset({"box"}))
+
+
+MEANINGS = {
+    "text in a paragraph of two\nlines, with `{cite:t}` and *stress*\n\n- a\n- b": None,
+    "| a | b |\n|:--|--:|\n| `x` | $y$ |": None,
+    "```python\nprint('{cite:t}`bert`')\n```": None,
+    "see {cite:t}`bert`": f"see [Devlin et al. (2019)]({BERT})",
+    "so {cite:p}`bert,two`.": f"so ([Devlin et al., 2019]({BERT}); [A and B, 2020](https://b.org)).",
+    "{eq}`eq-a` and {numref}`fig-a`": "(11.1) and Fig. 11.2",
+    "{numref}`fig-b`": f"[Fig. 8.1]({COLAB}/08-other.ipynb#scrollTo=c5)",
+    "{term}`loss`": f"[loss]({BLOB}/book/notation.md)",
+    "`{eq}` of {eq}`eq-a`\n- {eq}`eq-a`\n  and {eq}`eq-a`": (
+        "`{eq}` of (11.1)\n- (11.1)\n  and (11.1)"
+    ),
+    "| a |\n|---|\n| `b` {eq}`eq-a` |": "| a |\n|---|\n| `b` (11.1) |",
+    "[there](#chapter-08)": f"[there]({COLAB}/08-other.ipynb#scrollTo=c1)",
+    "- [broken\n  over *lines*](#chapter-08) x": (
+        f"- [broken\n  over *lines*]({COLAB}/08-other.ipynb#scrollTo=c1) x"
+    ),
+    "[by {eq}`eq-a`](#box)": "[by (11.1)](#box)",
+    "[data](../book/data.md)": f"[data]({BLOB}/book/data.md)",
+    "[web](https://a.org) <https://b.org>": None,
+    "![a line](../book/_static/a.png)": (
+        "![a line](https://raw.githubusercontent.com/ada/book/main/book/_static/a.png)"
+    ),
+    "a\n\n$$\nx\n= y\n$$\n\nb": "a\n\n$$ x = y $$\n\nb",
+    "$$\nx\n$$ (eq-a)\n\nb": "$$ x \\tag{11.1} $$\n\nb",
+    "- a\n\n  $$\n  x\n  $$ (eq-a)\n": "- a\n\n  $$ x \\tag{11.1} $$",
+    "> $a\n> = b$": "> $a = b$",
+    "(chapter-11)=\n# Title": "# Title",
+    "a\n\n(box)=\n:::{admonition} Mistake: `x`\n:class: correction\nBy {eq}`eq-a`.\n\n- b\n:::": (
+        'a\n\n<a id="box"></a>\n\n> **Mistake: `x`**\n>\n> By (11.1).\n>\n> - b'
+    ),
+    "## Exercises\n\n````{exercise} By hand\n:label: ex-1\n\nTask $x$.\n````": (
+        "## Exercises\n\n### Exercise 11.1: By hand\n\nTask $x$."
+    ),
+}
+
+
+@pytest.mark.parametrize(("myst", "markdown"), MEANINGS.items(), ids=range(len(MEANINGS)))
+def test_what_myst_means_in_plain_markdown(myst, markdown, page):
+    assert editions.plain(myst, page) == (myst if markdown is None else markdown)
+
+
+@pytest.mark.parametrize(
+    ("myst", "message"),
+    [
+        ("```{figure} a.png\n```", r"directive \{figure\}"),
+        (":::{admonition} T\n:name: x\n:::", r"option name of \{admonition\}"),
+        (":::{admonition} T\n{abbr}`x`\n:::", r"role \{abbr\}"),
+        ("{cite:t}`nobody`", "no work 'nobody'"),
+        ("{eq}`nothing`", "no label 'nothing'"),
+        ("{numref}`box`", "no number"),
+        ("[x](#nothing)", "no label 'nothing'"),
+        ("[x](08-other.ipynb)", "leads to no other folder"),
+        ("[x][y]\n\n[y]: #box", "form"),
+        ("{{ name }}", "substitution"),
+        ("term\n: meaning", "dl_open"),
+        ("- [ ] task", "class"),
+        ("% a comment", "myst_line_comment"),
+        ("`x`{.red}", "attribute class"),
+        ("- a\n  :::{admonition} T\n  x\n  :::", "stands in a list"),
+        ("````{solution} ex-1\nx\n````", "can't be moved"),
+    ],
+)
+def test_what_is_not_known_is_refused(myst, message, page):
+    with pytest.raises(EditionError, match=message):
+        editions.plain(myst, page)
+
+
+def test_works_are_named_as_on_the_pages_and_each_has_an_address():
+    assert editions.works_of(BIBLIOGRAPHY, "https://host/b.bib") == {
+        "bert": Work("Devlin et al.", "2019", BERT),
+        "two": Work("von Werra and Łuk", "2020", "https://arxiv.org/abs/2001.00001"),
+        "one": Work("Team One", "1998", "https://host/b.bib#L6"),
+    }
+
+
+@pytest.fixture
+def chapter():
+    """A chapter with an exercise that has an answer cell, and one that has none."""
+    exercise = (
+        "````{{exercise}} Title\n:label: ex-{0}\n\nTask {0}.\n````\n\n"
+        "````{{solution}} ex-{0}\n:class: dropdown\n\nThe secret is {0}.\n\n"
+        "```python\nx = {0}\n```\n````"
+    ).format
+    figure = {"figure": {"name": "fig-a", "caption": "By $T$ of *C*. In grey."}}
+    imports = "import a\nimport b\nfrom c import (\n    d,\n)\n\n# Set this on a GPU.\nSCALE = 1"
+    cells = [
+        new_markdown_cell("(chapter-11)=\n# T\n\n$$\nx\n$$ (eq-a)"),
+        new_code_cell("import sys\n!set up"),
+        new_code_cell(imports, metadata={"tags": ["nbval-check-output"]}, execution_count=2),
+        new_code_cell("draw()", metadata={"mystnb": figure}),
+        new_markdown_cell("## Exercises\n\n" + exercise(1)),
+        new_code_cell("answer = ..."),
+        new_markdown_cell(exercise(2)),
+        new_markdown_cell("## Summary"),
+    ]
+    for number, cell in enumerate(cells):
+        cell.id = f"c{number}"
+    return new_notebook(cells=cells)
+
+
+def made(chapter, parser, kind):
+    labels = editions.labels_of("11-this", chapter, parser)
+    book = Book("https://github.com/ada/book", "main", parser, {}, labels)
+    notebook = editions.edition("11-this", chapter, book, kind)
+    nbformat.validate(notebook)
+    return notebook.cells
+
+
+def test_labels_get_the_pages_numbers(chapter, parser):
+    labels = editions.labels_of("11-this", chapter, parser)
+    assert {name: (label.cell, label.number) for name, label in labels.items()} == {
+        "chapter-11": ("c0", ""),
+        "eq-a": ("c0", "(11.1)"),
+        "fig-a": ("c3", "Fig. 11.1"),
+        "ex-1": ("c4", "Exercise 11.1"),
+        "ex-2": ("c6", "Exercise 11.2"),
+    }
+
+
+def test_colab_folds_code_and_puts_solutions_behind_the_answer(chapter, parser):
+    cells = made(chapter, parser, "colab")
+    assert " ".join(cell.id for cell in cells) == (
+        "c0 c1 c2-imports c2 c3 c3-caption c4 c5 c4-solution-1 c6 c6-solution-1 c7"
+    )
+    source = {cell.id: cell.source for cell in cells}
+    assert source["c1"] == "import sys\n!set up"
+    assert (
+        source["c2-imports"] == "# @title Imports\nimport a\nimport b\nfrom c import (\n    d,\n)"
+    )
+    assert source["c2"] == "# Set this on a GPU.\nSCALE = 1"
+    assert source["c3"] == "# @title Fig. 11.1: By T of C\ndraw()"
+    assert source["c3-caption"] == "**Fig. 11.1.** By $T$ of *C*. In grey."
+    assert source["c4"] == "## Exercises\n\n### Exercise 11.1: Title\n\nTask 1."
+    assert source["c4-solution-1"] == (
+        "<details>\n<summary>Solution of exercise 11.1</summary>\n\n"
+        "The secret is 1.\n\n```python\nx = 1\n```\n\n</details>"
+    )
+    folded = [cell.id for cell in cells if cell.metadata.get("cellView") == "form"]
+    assert folded == ["c2-imports", "c3"]
+    assert all(set(cell.metadata) <= {"id", "cellView"} for cell in cells)
+    assert all(cell.metadata.id == cell.id for cell in cells)
+
+
+def test_student_has_no_solution_and_a_cell_for_each_answer(chapter, parser):
+    cells = made(chapter, parser, "student")
+    assert " ".join(cell.id for cell in cells) == (
+        "c0 c1 c2-imports c2 c3 c3-caption c4 c5 c6 c6-answer c7"
+    )
+    assert cells[-2].source == editions.ANSWER
+    assert not any("secret" in cell.source for cell in cells)
+
+
+def test_an_unknown_construct_is_named_with_its_place(chapter, parser):
+    chapter.cells[7].source = "## Summary\n\n{abbr}`x`"
+    with pytest.raises(EditionError, match=r"11-this\.ipynb, cell 8: the role \{abbr\}"):
+        made(chapter, parser, "colab")
+    chapter.cells[7].source = "```{tip}\n```"
+    with pytest.raises(EditionError, match=r"11-this\.ipynb, cell 8: the directive \{tip\}"):
+        made(chapter, parser, "colab")
+
+
+# --- The editions of the book
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return editions.all_editions()
+
+
+def test_editions_are_what_the_chapters_make_of_them(fresh):
+    stored = {path.relative_to(ROOT): path.read_text("utf-8") for path in PATHS}
+    stale = [str(path) for path in {*fresh, *stored} if fresh.get(path) != stored.get(path)]
+    assert not stale, f"run `make editions` and commit {', '.join(sorted(stale))}"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=path_id)
+def test_an_edition_is_a_plain_notebook_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert "google.colab" in code[0].source
+    assert notebook.cells[0].source.startswith("# ")
+
+
+@pytest.fixture(scope="module")
+def myst():
+    """A MyST parser that knows more than the book's, and doesn't come from the generator."""
+    more = {
+        "amsmath",
+        "fieldlist",
+        "html_admonition",
+        "html_image",
+        "replacements",
+        "strikethrough",
+    }
+    config = MdParserConfig(enable_extensions={*EXTENSIONS, "attrs_block", *more})
+    return create_md_parser(config, RendererHTML)
+
+
+def myst_left(text, myst):
+    """The MyST constructs that a parser finds in a Markdown text."""
+    left = []
+    for token in myst.parse(text):
+        for part in (token, *(token.children or ())):
+            is_directive = part.type == "colon_fence" or (
+                part.type == "fence" and not re.fullmatch(r"\w*", part.info.strip())
+            )
+            is_myst = part.type.startswith(("myst", "substitution", "dl_", "footnote", "amsmath"))
+            has_attributes = part.attrs and not part.type.startswith(
+                ("link", "t", "image", "ordered")
+            )
+            if is_directive or is_myst or part.type == "math_block_label" or has_attributes:
+                left.append((part.type, part.content or part.info))
+    return left
+
+
+def test_the_parser_sees_myst_that_is_left(myst):
+    raw = (
+        "(a)=\n# T\n\n:::{tip}\nx\n:::\n\n```{note}\n```\n\n$$x$$ (b)\n\n"
+        "> {eq}`b` `x`{.c} {{ y }}\n\n% z"
+    )
+    assert [kind for kind, _ in myst_left(raw, myst)] == [
+        "myst_target",
+        "colon_fence",
+        "fence",
+        "math_block_label",
+        "myst_role",
+        "code_inline",
+        "substitution_inline",
+        "myst_line_comment",
+    ]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=path_id)
+def test_no_myst_is_left(path, myst):
+    cells = nbformat.read(path, as_version=4).cells
+    left = [
+        (c.id, *found)
+        for c in cells
+        if c.cell_type == "markdown"
+        for found in myst_left(c.source, myst)
+    ]
+    assert left == []
+
+
+@pytest.mark.parametrize("path", PATHS, ids=path_id)
+def test_links_within_an_edition_have_an_end(path, myst):
+    text = "\n\n".join(
+        c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown"
+    )
+    tokens = [part for token in myst.parse(text) for part in (token, *(token.children or ()))]
+    targets = [str(token.attrs["href"]) for token in tokens if token.type == "link_open"]
+    html = "".join(token.content for token in tokens if token.type == "html_inline")
+    anchors = set(re.findall(r'<a id="([^"]+)">', html))
+    assert {target[1:] for target in targets if target.startswith("#")} <= anchors
+    assert all(target.startswith(("#", "https://")) for target in targets)
+
+
+def pieces(text):
+    """The sentences and lines of code of a text that are long enough to tell something."""
+    lines = re.split(r"(?<=[.?!:])\s+|\n", text)
+    return {piece for line in lines if len(piece := " ".join(line.split())) > 12}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_nothing_of_a_solution_is_left_for_students(path, parser):
+    secret, told = set(), []
+    for cell in nbformat.read(path, as_version=4).cells:
+        text, solutions = cell.source, []
+        if cell.cell_type == "markdown":
+            text, solutions = editions.split(cell.source, parser)
+        told.append(" ".join(text.split()))
+        secret |= {piece for solution in solutions for piece in pieces(solution.body)}
+    assert len(secret) > 3
+    student = nbformat.read(ROOT / "editions" / "student" / path.name, as_version=4)
+    shown = "\n".join(" ".join(cell.source.split()) for cell in student.cells)
+    told = "\n".join(told)
+    assert [piece for piece in secret if piece in shown and piece not in told] == []
+    assert "<details>" not in shown
+    assert "olution of" not in shown
+
+
+def test_each_exercise_has_its_solution_in_colab_only():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        exercises = path.read_text("utf-8").count("{exercise}")
+        sets = [
+            (ROOT / "editions" / kind / path.name).read_text("utf-8") for kind in editions.KINDS
+        ]
+        assert [text.count("### Exercise ") for text in sets] == [exercises, exercises]
+        assert [text.count("<summary>Solution of exercise") for text in sets] == [exercises, 0]
+
+
+def test_make_address_renews_the_editions():
+    command = ["make", "--dry-run", "address", "URL=https://github.com/ada/book"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    last, then = result.stdout.splitlines()[-2:]
+    assert last.endswith("-m scripts.set_address https://github.com/ada/book")
+    assert then.endswith("-m scripts.editions")
+
+
+def test_an_edition_of_a_chapter_that_is_gone_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        editions, "all_editions", lambda root: {Path("editions/colab/a.ipynb"): "{}\n"}
+    )
+    gone = tmp_path / "editions" / "student" / "b.ipynb"
+    gone.parent.mkdir(parents=True)
+    gone.write_text("{}")
+    editions.write(tmp_path)
+    assert not gone.exists()
+    assert (tmp_path / "editions/colab/a.ipynb").read_text() == "{}\n"
