@@ -432,7 +432,7 @@ def _block(found: Directive, page: Page) -> str:
 def folded(solution: Directive, page: Page) -> str:
     """Return a solution that opens at a click; Markdown in HTML needs the blank lines."""
     number = _known(solution.argument, page.book.labels, "label").number
-    summary = f"<summary>Solution of {number[0].lower()}{number[1:]}</summary>"
+    summary = f"<summary><b>Solution of {number[0].lower()}{number[1:]}</b></summary>"
     return f"<details>\n{summary}\n\n{plain(solution.body, page)}\n\n</details>"
 
 

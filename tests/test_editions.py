@@ -197,7 +197,7 @@ def test_colab_folds_code_and_puts_solutions_behind_the_answer(chapter, parser):
     assert source["c3-caption"] == "**Fig. 11.1.** By $T$ of *C*. In grey."
     assert source["c4"] == "## Exercises\n\n### Exercise 11.1: Title\n\nTask 1."
     assert source["c4-solution-1"] == (
-        "<details>\n<summary>Solution of exercise 11.1</summary>\n\n"
+        "<details>\n<summary><b>Solution of exercise 11.1</b></summary>\n\n"
         "The secret is 1.\n\n```python\nx = 1\n```\n\n</details>"
     )
     folded = [cell.id for cell in cells if cell.metadata.get("cellView") == "form"]
@@ -353,7 +353,7 @@ def test_each_exercise_has_its_solution_in_colab_only():
             (ROOT / "editions" / kind / path.name).read_text("utf-8") for kind in editions.KINDS
         ]
         assert [text.count("### Exercise ") for text in sets] == [exercises, exercises]
-        assert [text.count("<summary>Solution of exercise") for text in sets] == [exercises, 0]
+        assert [text.count("<summary><b>Solution of exercise") for text in sets] == [exercises, 0]
 
 
 def test_make_address_renews_the_editions():
