@@ -1,12 +1,10 @@
 """The built book, opened in a real browser, and the data page's numbers.
 
-The book is built with every warning as an error. The browser is a Chromium of the system; where
-there is none, its tests are skipped, or fail when CI is set.
+The book is built with every warning as an error.
 """
 
 import functools
 import http.server
-import os
 import re
 import shutil
 import subprocess
@@ -27,16 +25,6 @@ CHAPTERS = [name for name in PAGES if name.startswith("notebooks/")]
 DESKTOP = {"width": 1280, "height": 900}
 LAPTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 # What reaches over the right edge and stands in nothing that scrolls. MathJax hides a copy of
 # each formula for screen readers, which takes no room.
 TOO_WIDE = """() => [...document.querySelectorAll('article *')].filter(element => {
@@ -85,23 +73,6 @@ def html(tmp_path_factory):
     )
     assert result.returncode == 0, f"{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
     return folder / "_build" / "html"
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """A headless Chromium."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if not program:
-        reason = f"no browser found among {', '.join(names)}; install chromium, or set CHROMIUM"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
