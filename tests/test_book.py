@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 
+from scripts.editions import read_book
 from scripts.set_address import ROOT, configured_url
 
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
@@ -53,26 +55,23 @@ RAW_MARKUP = r"""() => [...document.querySelectorAll('article p')].map(p => p.te
 PAGE_WIDTH = "() => document.documentElement.scrollWidth - innerWidth"
 
 
-@pytest.fixture(scope="session")
-def html(tmp_path_factory):
-    """The folder of the rendered pages, built from scratch with every warning as an error.
-
-    `PLM_BOOK` names one that was just built so.
-    """
-    if built := os.environ.get("PLM_BOOK"):
-        assert (Path(built) / "index.html").is_file(), f"PLM_BOOK={built} holds no book"
-        return Path(built)
-    folder = tmp_path_factory.mktemp("book")
+def build(source, output, *options):
+    """Render the book of one folder into another; return the folder of the pages."""
     # Beside this Python, where a virtual environment keeps it.
     program = shutil.which("jupyter-book", path=str(Path(sys.executable).parent))
     assert program, "jupyter-book isn't installed in this environment; run `make env`"
-    command = [program, "build", ".", "--path-output", str(folder)]
-    command += ["--all", "-W", "--keep-going", "-n"]
+    command = [program, "build", str(source), "--path-output", str(output), "--all", *options]
     result = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+        command, cwd=source, capture_output=True, text=True, timeout=600, check=False
     )
     assert result.returncode == 0, f"{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
-    return folder / "_build" / "html"
+    return output / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory):
+    """The folder of the rendered pages, built from scratch with every warning as an error."""
+    return build(ROOT, tmp_path_factory.mktemp("book"), "-W", "--keep-going", "-n")
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -180,18 +179,78 @@ def test_a_visit_sees_what_is_wrong_with_a_page(browser, serve, tmp_path):
     assert seen.raw_markup == ["````{note} of `code`", "see {eq}`x`"]
 
 
+def edition(kind, name):
+    """The path of a page's edition under the root."""
+    return f"editions/{kind}/{Path(name).name}.ipynb"
+
+
+def in_colab(path):
+    slug = configured_url().removeprefix("https://github.com/")
+    return f"https://colab.research.google.com/github/{slug}/blob/main/{path}"
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_chapter_opens_in_colab_and_hides_its_solutions(browser, site, name):
+def test_chapter_leads_to_its_colab_edition_and_hides_its_solutions(browser, site, html, name):
     page = browser.new_page(viewport=DESKTOP)
     page.goto(f"{site}/{name}.html", wait_until="networkidle")
-    slug = configured_url().removeprefix("https://github.com/")
-    target = f"https://colab.research.google.com/github/{slug}/blob/main/{name}.ipynb"
-    assert page.locator(f"a[href='{target}']").count() == 1
+    assert page.locator(f"a[href='{in_colab(edition('colab', name))}']").count() == 1
+    assert page.locator("a[href*='colab.research']").count() == 1
+    download = page.locator("a.btn-download-source-button").get_attribute("href")
+    content = (html / name).parent.joinpath(download).read_bytes()
+    assert content == (ROOT / edition("colab", name)).read_bytes()
     assert page.locator("article mjx-container").count() > 0
     solutions = page.locator("article div.solution").count()
     assert solutions == page.locator("article div.exercise").count() > 0
     assert page.locator("article div.solution.toggle-hidden").count() == solutions
     page.close()
+
+
+@pytest.fixture(scope="session")
+def numbers():
+    """{page: {label: number}} of all figures, formulas and exercises, as the editions say it."""
+    pages = {name: {} for name in CHAPTERS}
+    for key, label in read_book()[0].labels.items():
+        if label.number:
+            pages[f"notebooks/{label.chapter}"][key] = label.number
+    return pages
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_page_and_its_editions_number_alike(html, numbers, name):
+    page = BeautifulSoup((html / f"{name}.html").read_text("utf-8"), "html.parser").article
+    shown = {
+        element["id"]: element.find(class_="caption-number").text.strip()
+        for element in page.select("figure[id], div.exercise[id]")
+    }
+    for formula in page.select("div.math[id]"):
+        shown[formula["id"].removeprefix("equation-")] = formula.find(class_="eqno").contents[0]
+    assert shown == numbers[name]
+    assert page.h1.text.startswith(f"{int(Path(name).name[:2])}. ")
+
+
+def test_pages_without_solutions_lead_to_the_student_edition(tmp_path):
+    source, name, told = tmp_path / "source", "notebooks/11-text-classification", "It prints 1200."
+    for folder in ("book", "editions"):
+        shutil.copytree(ROOT / folder, source / folder)
+    (source / "notebooks").mkdir()
+    shutil.copy(ROOT / f"{name}.ipynb", source / "notebooks")
+    config = (ROOT / "_config.yml").read_text("utf-8")
+    hidden = config.replace(
+        "\n    numfig: true\n", "\n    numfig: true\n    hide_solutions: true\n"
+    )
+    assert hidden != config
+    (source / "_config.yml").write_text(hidden, "utf-8")
+    contents = {"format": "jb-book", "root": name, "chapters": [{"file": "book/references"}]}
+    (source / "_toc.yml").write_text(yaml.safe_dump(contents), "utf-8")
+    pages = build(source, tmp_path)  # other chapters are missing, so it warns
+    page = (pages / f"{name}.html").read_text("utf-8")
+    assert in_colab(edition("student", name)) in page
+    assert in_colab(edition("colab", name)) not in page
+    student = (ROOT / edition("student", name)).read_bytes()
+    assert (pages / "_sources" / f"{name}.ipynb").read_bytes() == student
+    assert told in (ROOT / f"{name}.ipynb").read_text("utf-8")
+    texts = [path for path in pages.rglob("*") if path.suffix in (".html", ".ipynb", ".js")]
+    assert [path.name for path in texts if told in path.read_text("utf-8", "replace")] == []
 
 
 def test_code_fits_its_column_on_a_laptop(browser, site):

@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections import namedtuple
 from importlib import metadata
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -72,6 +73,16 @@ def test_the_device_is_the_best_there_is(monkeypatch, cuda, mps, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert environment._device() == torch.device(expected)
+
+
+def test_an_edition_runs_beside_the_chapters_results(tmp_path, monkeypatch):
+    for folder in ("editions/student", "notebooks"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "editions" / "student")
+    environment.set_up()
+    assert Path.cwd() == tmp_path / "notebooks"
+    environment.set_up()
+    assert Path.cwd() == tmp_path / "notebooks"
 
 
 def test_set_up_applies_the_figures_style():

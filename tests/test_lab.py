@@ -1,4 +1,4 @@
-"""What a reader sees in JupyterLab: the editions without the book's extension, a chapter with it."""
+"""What a reader sees in JupyterLab: editions without the book's extension, a chapter with it."""
 
 import json
 import os

@@ -13,6 +13,7 @@ import platform
 import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def set_up(seed: int = 0) -> torch.device:
 
     Seeds Python, NumPy and torch on all devices, turns off the progress bars of the Hugging Face
     libraries and transformers' report of loaded weights (not its warnings), and sets the book's
-    figure style. Prints nothing.
+    figure style. From a folder of `editions/` it goes to `notebooks/`, whose results the chapters
+    read. Prints nothing.
 
     Args:
         seed: from 0 to 2**32 - 1.
@@ -39,6 +41,7 @@ def set_up(seed: int = 0) -> torch.device:
     """
     if not 0 <= seed < 2**32:
         raise ValueError(f"The seed is {seed}: expected a whole number from 0 to 2**32 - 1.")
+    _enter_notebooks()
     _quieten()
     import transformers
 
@@ -48,6 +51,12 @@ def set_up(seed: int = 0) -> torch.device:
     plots.use_style()
     _set_inline_figures()
     return _device()
+
+
+def _enter_notebooks() -> None:
+    folder = Path.cwd().parent
+    if folder.name == "editions" and (folder.parent / "notebooks").is_dir():
+        os.chdir(folder.parent / "notebooks")
 
 
 def _quieten() -> None:
