@@ -13,7 +13,8 @@ from myst_parser.parsers.mdit import create_md_parser
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from scripts import editions
-from scripts.editions import Book, EditionError, Label, Page, Work
+from scripts.editions import Book, EditionError
+from scripts.plain_markdown import Label, MystError, Page, Work, make_parser, plain, split
 from scripts.set_address import ROOT
 
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
@@ -37,11 +38,11 @@ def path_id(path):
 
 @pytest.fixture(scope="module")
 def parser():
-    return editions.make_parser(EXTENSIONS)
+    return make_parser(EXTENSIONS)
 
 
 @pytest.fixture
-def book(parser):
+def page(parser):
     labels = {
         "chapter-08": Label("08-other", "c1", ""),
         "box": Label("11-this", "c2", ""),
@@ -54,12 +55,7 @@ def book(parser):
         "bert": Work("Devlin et al.", "2019", BERT),
         "two": Work("A and B", "2020", "https://b.org"),
     }
-    return Book("https://github.com/ada/book", "main", parser, works, labels)
-
-
-@pytest.fixture
-def page(book):
-    return Page(book, "11-this", "colab", frozenset({"box"}))
+    return Page("11-this", parser, works, labels, frozenset({"box"}), BLOB, COLAB)
 
 
 MEANINGS = {
@@ -83,7 +79,7 @@ MEANINGS = {
     "[data](../book/data.md)": f"[data]({BLOB}/book/data.md)",
     "[web](https://a.org) <https://b.org>": None,
     "![a line](../book/_static/a.png)": (
-        "![a line](https://raw.githubusercontent.com/ada/book/main/book/_static/a.png)"
+        "![a line](https://github.com/ada/book/blob/main/book/_static/a.png?raw=true)"
     ),
     "a\n\n$$\nx\n= y\n$$\n\nb": "a\n\n$$ x = y $$\n\nb",
     "$$\nx\n$$ (eq-a)\n\nb": "$$ x \\tag{11.1} $$\n\nb",
@@ -101,7 +97,7 @@ MEANINGS = {
 
 @pytest.mark.parametrize(("myst", "markdown"), MEANINGS.items(), ids=range(len(MEANINGS)))
 def test_what_myst_means_in_plain_markdown(myst, markdown, page):
-    assert editions.plain(myst, page) == (myst if markdown is None else markdown)
+    assert plain(myst, page) == (myst if markdown is None else markdown)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +118,14 @@ def test_what_myst_means_in_plain_markdown(myst, markdown, page):
         ("% a comment", "myst_line_comment"),
         ("`x`{.red}", "attribute class"),
         ("- a\n  :::{admonition} T\n  x\n  :::", "stands in a list"),
-        ("````{solution} ex-1\nx\n````", "can't be moved"),
+        ("````{solution} ex-1\nx\n````", "inside of something else"),
+        ("$$\nx % a\n$$", "comment"),
+        ("$$\nx \\\\ y\n$$", "outside of an environment"),
     ],
 )
 def test_what_is_not_known_is_refused(myst, message, page):
-    with pytest.raises(EditionError, match=message):
-        editions.plain(myst, page)
+    with pytest.raises(MystError, match=message):
+        plain(myst, page)
 
 
 def test_works_are_named_as_on_the_pages_and_each_has_an_address():
@@ -156,7 +154,7 @@ def chapter():
         new_markdown_cell("## Exercises\n\n" + exercise(1)),
         new_code_cell("answer = ..."),
         new_markdown_cell(exercise(2)),
-        new_markdown_cell("## Summary"),
+        new_markdown_cell("## Summary\n\n[Loss](#eq-a)"),
     ]
     for number, cell in enumerate(cells):
         cell.id = f"c{number}"
@@ -164,15 +162,16 @@ def chapter():
 
 
 def made(chapter, parser, kind):
-    labels = editions.labels_of("11-this", chapter, parser)
-    book = Book("https://github.com/ada/book", "main", parser, {}, labels)
+    labels, links = editions.references("11-this", chapter, parser)
+    book = Book("https://github.com/ada/book", "main", parser, {}, labels, {"11-this": links})
     notebook = editions.edition("11-this", chapter, book, kind)
     nbformat.validate(notebook)
     return notebook.cells
 
 
 def test_labels_get_the_pages_numbers(chapter, parser):
-    labels = editions.labels_of("11-this", chapter, parser)
+    labels, links = editions.references("11-this", chapter, parser)
+    assert links == {"eq-a"}
     assert {name: (label.cell, label.number) for name, label in labels.items()} == {
         "chapter-11": ("c0", ""),
         "eq-a": ("c0", "(11.1)"),
@@ -222,6 +221,12 @@ def test_an_unknown_construct_is_named_with_its_place(chapter, parser):
     chapter.cells[7].source = "```{tip}\n```"
     with pytest.raises(EditionError, match=r"11-this\.ipynb, cell 8: the directive \{tip\}"):
         made(chapter, parser, "colab")
+
+
+def test_a_solution_far_from_its_exercise_is_refused(chapter, parser):
+    chapter.cells[7].source = "````{solution} ex-1\nx\n````"
+    with pytest.raises(EditionError, match="cell 8: the solution of ex-1 stands without"):
+        made(chapter, parser, "student")
 
 
 # --- The editions of the book
@@ -334,7 +339,7 @@ def test_nothing_of_a_solution_is_left_for_students(path, parser):
     for cell in nbformat.read(path, as_version=4).cells:
         text, solutions = cell.source, []
         if cell.cell_type == "markdown":
-            text, solutions = editions.split(cell.source, parser)
+            text, solutions = split(cell.source, parser)
         told.append(" ".join(text.split()))
         secret |= {piece for solution in solutions for piece in pieces(solution.body)}
     assert len(secret) > 3
