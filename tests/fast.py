@@ -76,5 +76,6 @@ class Recorder:
 def pytest_configure(config):
     option = config.option
     parts = option.keyword or option.maxfail or any("::" in argument for argument in config.args)
-    if not parts and not hasattr(config, "workerinput"):
+    # Without a cache (-p no:cacheprovider) there is nowhere to keep what passed.
+    if not parts and hasattr(config, "cache") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(config), "plm-fast-recorder")
