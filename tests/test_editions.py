@@ -15,13 +15,17 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from scripts import editions
 from scripts.editions import Book, EditionError
 from scripts.plain_markdown import Label, MystError, Page, Work, make_parser, plain, split
-from scripts.set_address import ROOT
+from scripts.set_address import ROOT, configured_url
 
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 EXTENSIONS = CONFIG["parse"]["myst_enable_extensions"]
 PATHS = sorted((ROOT / "editions").glob("*/*.ipynb"))
 COLAB = "https://colab.research.google.com/github/ada/book/blob/main/editions/colab"
 BLOB = "https://github.com/ada/book/blob/main"
+COLAB_OF_THIS = (
+    configured_url().replace("github.com", "colab.research.google.com/github") + "/blob/main/"
+)
+FILES_OF_THIS = configured_url() + "/blob/main/"
 BERT = "https://doi.org/10.1/a%281%29"
 BIBLIOGRAPHY = r"""
 @inproceedings{bert, author = {Devlin, J. and Chang, M. and Lee, K.}, title = {T}, year = 2019,
@@ -315,16 +319,25 @@ def test_no_myst_is_left(path, myst):
 
 
 @pytest.mark.parametrize("path", PATHS, ids=path_id)
-def test_links_within_an_edition_have_an_end(path, myst):
-    text = "\n\n".join(
-        c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown"
-    )
+def test_every_link_has_an_end(path, myst):
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     tokens = [part for token in myst.parse(text) for part in (token, *(token.children or ()))]
-    targets = [str(token.attrs["href"]) for token in tokens if token.type == "link_open"]
     html = "".join(token.content for token in tokens if token.type == "html_inline")
-    anchors = set(re.findall(r'<a id="([^"]+)">', html))
-    assert {target[1:] for target in targets if target.startswith("#")} <= anchors
-    assert all(target.startswith(("#", "https://")) for target in targets)
+    for target in {str(t.attrs["href"]) for t in tokens if t.type == "link_open"}:
+        page, _, place = target.partition("#")
+        if not page:
+            assert f'<a id="{place}">' in html
+        elif page.startswith(COLAB_OF_THIS):  # another chapter of the same set, and a cell there
+            other = ROOT / page.removeprefix(COLAB_OF_THIS)
+            assert other.parent == path.parent
+            ids = [cell.metadata.id for cell in nbformat.read(other, as_version=4).cells]
+            assert place.removeprefix("scrollTo=") in ids
+        elif page.startswith(FILES_OF_THIS):
+            lines = (ROOT / page.removeprefix(FILES_OF_THIS)).read_text("utf-8").splitlines()
+            assert not place or lines[int(place.removeprefix("L")) - 1].startswith("@")
+        else:
+            assert target.startswith("https://")
 
 
 def pieces(text):
