@@ -1,9 +1,15 @@
 """The training runs of chapter 10, with the definitions of the chapter itself.
 
-    python -m scripts.chapter_10_contrastive [number of runs]
+    python -m scripts.chapter_10_contrastive encoders
+    python -m scripts.chapter_10_contrastive sweep [number of runs]
 
-Each run trains chapter 08's network on pairs of texts with InfoNCE and measures it on the
-validation articles: five temperatures, dropout for pairs, random weights to start from, and
+`encoders` makes the chapter's two models, from headlines with their bodies and with dropout alone.
+The first one is saved for sentence-transformers, in half precision, as
+notebooks/checkpoints/bbc-headlines. Losses, what the validation articles say and the ranks of the
+test articles are written to notebooks/results/10-encoders.json.
+
+Each run of the sweep trains chapter 08's network on pairs of texts with InfoNCE and measures it on
+the validation articles: five temperatures, dropout for pairs, random weights to start from, and
 three times the updates, with two seeds each. Every run adds its row to
 notebooks/results/10-contrastive.json, and one that stands there isn't repeated, so the script can
 be stopped and started again. Rows of another checkpoint are dropped. A run takes about 50 seconds
@@ -13,17 +19,22 @@ The cells of the notebook that are tagged `definitions` are run here, so that th
 script can't drift apart.
 """
 
+import argparse
 import contextlib
 import hashlib
 import json
-import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
-from scripts.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from safetensors.torch import load_file, save_file
+
+from scripts.chapter_definitions import CHECKPOINTS, NOTEBOOKS, RESULTS, definitions
 
 CHAPTER = NOTEBOOKS / "10-sentence-embeddings.ipynb"
 FILE = RESULTS / "10-contrastive.json"
+ENCODERS = RESULTS / "10-encoders.json"
+FOLDER = CHECKPOINTS / "bbc-headlines"
 PAIRS, DROPOUT = "headline and body", "dropout"
 RUNS = [
     {
@@ -43,34 +54,77 @@ RUNS = [
 ]
 
 
-def run(c: SimpleNamespace, settings: dict) -> dict[str, float]:
-    """Train one model; how its headlines find their bodies, and how the vectors lie."""
-    model, history = c.contrastive(**settings)
-    queries, keys = c.text_vectors(model, "validation")
-    measured = c.measures(c.cosine_similarities(queries, keys)) | {
-        "alignment": c.alignment(queries, keys).item(),
-        "uniformity": c.uniformity(keys).item(),
-        "last loss": sum(history.losses[-10:]) / 10,
-    }
+def rounded(measured: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in measured.items()}
 
 
-def main(limit: int | None) -> None:
+def run(c: SimpleNamespace, settings: dict) -> dict[str, float]:
+    """Train a model of the sweep; how its headlines find their bodies, and how its vectors lie."""
+    model, history = c.contrastive(**settings)
+    queries, keys = c.text_vectors(model, "validation")
+    return rounded(
+        c.measures(c.cosine_similarities(queries, keys))
+        | {
+            "alignment": c.alignment(queries, keys).item(),
+            "uniformity": c.uniformity(keys).item(),
+            "last loss": sum(history.losses[-10:]) / 10,
+        }
+    )
+
+
+def halve(file: Path) -> None:
+    """Store the weights in half precision; config.json has them computed with in fp32."""
+    weights = {name: weight.half() for name, weight in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    file.chmod(0o644)
+
+
+def encoders(c: SimpleNamespace) -> None:
+    """The two models of the chapter."""
+    results = {}
+    for kind in (PAIRS, DROPOUT):
+        model, history = c.contrastive(kind)
+        if kind == PAIRS:
+            model.save_pretrained(FOLDER, tokenizer=c.tokenizer, max_length=c.READ)
+            halve(FOLDER / "model.safetensors")
+            encoder = c.ModernBert.from_pretrained(FOLDER, head=False).to(c.device)
+            model = c.PairEncoder(encoder).eval()
+        row = c.record(model, history)
+        row["losses"] = [round(loss, 4) for loss in row["losses"]]
+        row["validation"] = rounded(row["validation"])
+        results[kind] = row | {"minutes": round(history.seconds / 60, 1)}
+        print(kind, results[kind]["validation"], flush=True)
+    ENCODERS.write_text(json.dumps(results) + "\n", "utf-8")
+
+
+def sweep(c: SimpleNamespace, limit: int | None) -> None:
+    """The runs of `RUNS` that are missing, at most `limit` of them."""
+    weights = (c.CHECKPOINT / "model.safetensors").read_bytes()
+    digest = hashlib.sha256(weights).hexdigest()[:12]
+    rows = json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
+    rows = [row for row in rows if row["checkpoint"] == digest]
+    done = [{name: row[name] for name in RUNS[0]} for row in rows]
+    for settings in [settings for settings in RUNS if settings not in done][:limit]:
+        started = time.perf_counter()
+        new = settings | {"checkpoint": digest} | run(c, settings)
+        rows.append(new)
+        rows.sort(key=lambda row: RUNS.index({name: row[name] for name in RUNS[0]}))
+        FILE.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+        print(new["MRR"], settings, f"{time.perf_counter() - started:.0f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("encoders", "sweep"))
+    parser.add_argument("limit", type=int, nargs="?", help="runs of the sweep; all by default")
+    arguments = parser.parse_args()
     with contextlib.chdir(CHAPTER.parent):
         c = definitions(CHAPTER)
-        weights = (c.CHECKPOINT / "model.safetensors").read_bytes()
-        digest = hashlib.sha256(weights).hexdigest()[:12]
-        rows = json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
-        rows = [row for row in rows if row["checkpoint"] == digest]
-        done = [{name: row[name] for name in RUNS[0]} for row in rows]
-        for settings in [settings for settings in RUNS if settings not in done][:limit]:
-            started = time.perf_counter()
-            new = settings | {"checkpoint": digest} | run(c, settings)
-            rows.append(new)
-            rows.sort(key=lambda row: RUNS.index({name: row[name] for name in RUNS[0]}))
-            FILE.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
-            print(new["MRR"], settings, f"{time.perf_counter() - started:.0f} s", flush=True)
+        if arguments.what == "encoders":
+            encoders(c)
+        else:
+            sweep(c, arguments.limit)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    main()

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 from transformers import (
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     GenerationConfig,
@@ -184,6 +185,21 @@ def test_the_longest_sequence_fits_the_window(tmp_path):
     ids = torch.randint(V, (1, ours.config.max_positions))
     logits = load_theirs(False, tmp_path)(ids).logits
     torch.testing.assert_close(ours(ids).logits, logits, rtol=1e-4, atol=1e-4)
+
+
+@BOTH
+def test_saved_without_its_head_it_is_the_base_model(tmp_path, causal):
+    ours = random_model(causal)
+    ours.save_pretrained(tmp_path, head=False)
+    theirs = AutoModel.from_pretrained(tmp_path)
+    assert type(theirs).__name__ == ("ModernBertDecoderModel" if causal else "ModernBertModel")
+    ids, mask, _ = a_batch()
+    hidden = theirs(input_ids=ids, attention_mask=mask).last_hidden_state
+    again = ModernBert.from_pretrained(tmp_path, head=False)
+    assert torch.equal(again.hidden(ids, mask), ours.hidden(ids, mask))
+    torch.testing.assert_close(
+        hidden[mask == 1], ours.hidden(ids, mask)[mask == 1], rtol=1e-4, atol=1e-4
+    )
 
 
 @BOTH

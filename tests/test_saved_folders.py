@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from helpers.models.contrastive import PairEncoder
 from helpers.models.modernbert import ModernBert
 from helpers.training.pretrain import main
 
@@ -17,6 +18,7 @@ CHECKPOINTS = Path(__file__).parent.parent / "notebooks" / "checkpoints"
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "omega"]
 GAPS = ["alpha [MASK] gamma.", "Chelsea beat Arsenal in the [MASK] final."]
 PROMPT = "The prime minister said"
+READ = 10  # pieces of a text that the sentence encoder reads
 
 # What is done with each folder, from within it; {card} is the code in the folder's own card.
 PROGRAMS = {
@@ -35,6 +37,18 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 inputs = AutoTokenizer.from_pretrained(".")(gaps[1], return_tensors="pt")
 with torch.no_grad():
     result = AutoModelForMaskedLM.from_pretrained(".")(**inputs).logits[0].tolist()""",
+    "sentences": """from sentence_transformers import SentenceTransformer
+result = SentenceTransformer(".", device="cpu").encode(gaps).tolist()""",
+    "bbc-headlines": """from sentence_transformers import SentenceTransformer
+result = SentenceTransformer(".", device="cpu").encode(gaps).tolist()""",
+    "sentences, by hand": """import torch
+from transformers import AutoModel, AutoTokenizer
+tokenizer, model = AutoTokenizer.from_pretrained("."), AutoModel.from_pretrained(".")
+inputs = tokenizer(gaps, truncation=True, padding=True, return_tensors="pt")
+with torch.no_grad():
+    hidden, mask = model(**inputs).last_hidden_state, inputs["attention_mask"][..., None]
+mean = (hidden * mask).sum(1) / mask.sum(1)
+result = (mean / mean.norm(dim=1, keepdim=True)).tolist()""",
 }
 
 
@@ -66,12 +80,15 @@ def learn_the_words(objective, output, steps):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("saved")
-    return {
+    names = ("bbc-clm", "bbc-mlm", "bbc-headlines")
+    found = {name: CHECKPOINTS / name for name in names} | {
         "clm": learn_the_words("clm", root / "clm", steps=100),
         "mlm": learn_the_words("mlm", root / "mlm", steps=10),
-        "bbc-clm": CHECKPOINTS / "bbc-clm",
-        "bbc-mlm": CHECKPOINTS / "bbc-mlm",
     }
+    encoder = PairEncoder(ModernBert.from_pretrained(found["mlm"]))
+    tokenizer = AutoTokenizer.from_pretrained(found["mlm"])
+    encoder.save_pretrained(root / "sentences", tokenizer=tokenizer, max_length=READ)
+    return found | {"sentences": root / "sentences", "sentences, by hand": root / "sentences"}
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +132,27 @@ def test_the_checkpoints_of_the_book_predict_the_same_in_transformers(results, f
     _, logits = ours(folders["bbc-mlm"], GAPS[1])
     theirs = torch.tensor(results["bbc-mlm"])
     torch.testing.assert_close(theirs, logits, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sentences", "sentences, by hand", "bbc-headlines"])
+def test_sentence_vectors_are_those_of_the_package(results, folders, name):
+    tokenizer = AutoTokenizer.from_pretrained(folders[name])
+    assert tokenizer.model_max_length == (96 if name == "bbc-headlines" else READ)
+    batch = tokenizer(GAPS, truncation=True, padding=True, return_tensors="pt")
+    encoder = PairEncoder(ModernBert.from_pretrained(folders[name], head=False)).eval()
+    with torch.no_grad():
+        vectors = encoder.embed(**batch)
+    theirs = torch.tensor(results[name])
+    torch.testing.assert_close(theirs, vectors, rtol=0, atol=1e-5)
+
+
+def test_sentence_vectors_are_those_of_the_model_that_was_saved(folders):
+    before = ModernBert.from_pretrained(folders["mlm"])
+    after = ModernBert.from_pretrained(folders["sentences"], head=False)
+    batch = AutoTokenizer.from_pretrained(folders["mlm"])(GAPS[0], return_tensors="pt")
+    assert torch.equal(before.hidden(**batch), after.hidden(**batch))
+
+
+def test_a_folder_without_a_head_is_no_language_model(folders):
+    with pytest.raises(ValueError, match=r"missing .*head_bias"):
+        ModernBert.from_pretrained(folders["sentences"])

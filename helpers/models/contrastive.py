@@ -7,11 +7,14 @@ Wang and Isola (ICML 2020).
 Shapes: B pairs in a batch, N texts, T tokens, d features.
 """
 
+import os
+import tempfile
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from helpers.models.modernbert import ModernBert
 
@@ -184,3 +187,32 @@ class PairEncoder(nn.Module):
         keys = self.embed(key_ids, key_mask)  # (B, d)
         loss = info_nce(queries, keys, temperature=self.temperature, symmetric=self.symmetric)
         return ContrastiveOutput(loss, cosine_similarities(queries, keys) / self.temperature)
+
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+    ) -> None:
+        """Write a folder by which sentence-transformers does what `embed` does, from text on.
+
+        Args:
+            folder: made if absent.
+            tokenizer: of the encoder.
+            max_length: pieces, [CLS] and [SEP] among them, that are read of a text.
+        """
+        # Seconds to import, and wanted for saving alone.
+        from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+        from sentence_transformers.sentence_transformer.modules import (  # noqa: PLC0415
+            Normalize,
+            Pooling,
+            Transformer,
+        )
+
+        with tempfile.TemporaryDirectory() as encoder:
+            self.encoder.save_pretrained(encoder, tokenizer=tokenizer, head=False)
+            reader = Transformer(encoder, max_seq_length=max_length)
+            modules = [reader, Pooling(self.encoder.config.d_model, "mean"), Normalize()]
+            model = SentenceTransformer(modules=modules, device="cpu")
+            model.save(os.fspath(folder), create_model_card=False)

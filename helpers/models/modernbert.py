@@ -53,6 +53,7 @@ CONFIG_NAMES = {
 GLOBAL, LOCAL = "full_attention", "sliding_attention"  # in its layer_types
 MODEL_TYPES = {False: "modernbert", True: "modernbert-decoder"}  # by `causal`
 CLASSES = {False: "ModernBertForMaskedLM", True: "ModernBertDecoderForCausalLM"}
+BASE_CLASSES = {False: "ModernBertModel", True: "ModernBertDecoderModel"}  # without a head
 
 # Special tokens in config.json, each with the tokenizer's that serve: text made of WordPieces
 # begins and ends with [CLS] and [SEP], as in ModernBERT's own config.json.
@@ -328,12 +329,14 @@ class ModernBert(nn.Module):
         )
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str]) -> Self:
+    def from_pretrained(cls, path: str | os.PathLike[str], *, head: bool = True) -> Self:
         """Load a checkpoint of transformers' or of `save_pretrained`: fp32, CPU, evaluation mode.
 
         Args:
             path: a folder with config.json and safetensors, or a Hugging Face Hub id. Its model
                 is ModernBertForMaskedLM, or ModernBertDecoderForCausalLM.
+            head: False for a folder that `save_pretrained` wrote with head=False; what scores the
+                vocabulary is random then, and `hidden` is all that is of use.
 
         Raises:
             FileNotFoundError: a file is absent; the message says which.
@@ -343,7 +346,10 @@ class ModernBert(nn.Module):
         causal = settings.get("model_type") == MODEL_TYPES[True]
         check_architecture(settings, MODEL_TYPES[causal], path)
         model = cls(_config_from_hf(settings, causal, path))
-        weights = {_our_name(n, causal): w for n, w in read_weights(path).items()}
+        stem = "" if head else "model."
+        weights = {_our_name(stem + n, causal): w for n, w in read_weights(path).items()}
+        if not head:
+            weights |= {n: w for n, w in model.state_dict().items() if n.startswith("head_")}
         weights.pop("decoder.weight", None)  # some files hold the shared matrix twice
         _join_attention(weights, model.config.n_layers)
         load_weights(model, weights, path)
@@ -355,6 +361,7 @@ class ModernBert(nn.Module):
         *,
         tokenizer: PreTrainedTokenizerBase | None = None,
         dtype: torch.dtype = torch.float32,
+        head: bool = True,
     ) -> None:
         """Write config.json and model.safetensors, which transformers' Auto classes read.
 
@@ -364,11 +371,15 @@ class ModernBert(nn.Module):
                 in generation_config.json, by which transformers' `generate` knows where to stop.
             dtype: of the stored weights; torch.float16 halves the file. Whoever loads them
                 computes in fp32 all the same.
+            head: False leaves out what scores the vocabulary. What is left is transformers'
+                ModernBertModel or ModernBertDecoderModel, which gives the last layer's vectors.
         """
         folder, causal = Path(folder), self.config.causal
         folder.mkdir(parents=True, exist_ok=True)
         weights = {}
         for name, parameter in self.state_dict().items():
+            if not head and name.startswith("head_"):
+                continue
             tensor = parameter.detach().to("cpu", dtype)
             if causal and name.endswith("query_key_value.weight"):
                 stem = _their_name(name, causal).removesuffix("Wqkv.weight")
@@ -376,8 +387,11 @@ class ModernBert(nn.Module):
                     weights[f"{stem}{part}_proj.weight"] = matrix.contiguous()
             else:
                 weights[_their_name(name, causal)] = tensor.contiguous()
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
         settings = _config_to_hf(self.config, tokenizer)
+        if not head:
+            weights = {name.removeprefix("model."): weight for name, weight in weights.items()}
+            settings["architectures"] = [BASE_CLASSES[causal]]
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
