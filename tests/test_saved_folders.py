@@ -87,6 +87,7 @@ def folders(tmp_path_factory):
     }
     encoder = PairEncoder(ModernBert.from_pretrained(found["mlm"]))
     tokenizer = AutoTokenizer.from_pretrained(found["mlm"])
+    tokenizer("A call that must not be remembered.", truncation=True, max_length=4)
     encoder.save_pretrained(root / "sentences", tokenizer=tokenizer, max_length=READ)
     return found | {"sentences": root / "sentences", "sentences, by hand": root / "sentences"}
 

@@ -8,6 +8,7 @@ Shapes: B sequences, T new tokens, S tokens so far with the new ones, d features
 d_k = d / h, V entries of the vocabulary.
 """
 
+import copy
 import json
 import os
 from collections.abc import Mapping
@@ -394,7 +395,7 @@ class ModernBert(nn.Module):
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         if tokenizer is not None:
-            tokenizer.save_pretrained(folder)
+            _without_state(tokenizer).save_pretrained(folder)
             if causal:
                 names = ("pad_token_id", "bos_token_id", "eos_token_id")
                 ids = {name: settings[name] for name in names}
@@ -501,6 +502,15 @@ def _config_to_hf(
         "tie_word_embeddings": True,
         "dtype": "float32",
     }
+
+
+def _without_state(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """A copy that has forgotten how long its last call's texts were cut and padded."""
+    tokenizer = copy.deepcopy(tokenizer)
+    if tokenizer.is_fast:
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
 
 
 def _special_id(tokenizer: PreTrainedTokenizerBase | None, name: str) -> int:
