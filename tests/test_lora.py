@@ -1,13 +1,23 @@
-"""helpers.models.lora: equal to peft, to the frozen model at first, and to itself when merged."""
+"""helpers.models.lora: equal to peft, to the frozen model at first, and to itself when merged.
+
+What it saves is read by peft where the book's package isn't installed, and the other way round.
+"""
 
 import copy
+import json
 import math
+import subprocess
+import sys
 
 import peft
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
+from helpers.data import assets
+from helpers.models.classification import MeanPoolClassifier
 from helpers.models.lora import (
     LoraLinear,
     add_lora,
@@ -19,6 +29,8 @@ from helpers.models.lora import (
 from tests import tiny
 
 TARGETS = ("query", "value")
+# peft 0.21 asks for a property by a name that transformers 5 has given up.
+OLD_NAME = "ignore:`is_gradient_checkpointing`:FutureWarning"
 
 
 def batch(seed=0):
@@ -45,7 +57,7 @@ def moved(model, seed=2):
     return model
 
 
-def peft_twin(ours):
+def peft_twin(ours, **options):
     """peft's model with the weights of ours."""
     config = peft.LoraConfig(
         r=3,
@@ -53,6 +65,7 @@ def peft_twin(ours):
         lora_dropout=0.0,
         target_modules=list(TARGETS),
         modules_to_save=["classifier"],
+        **options,
     )
     theirs = peft.get_peft_model(tiny.classifier(dropout=0.0), config)
     layers = dict(theirs.named_modules())
@@ -69,8 +82,7 @@ def test_at_first_nothing_changes():
     assert torch.equal(model(**batch()).logits, plain(**batch()).logits)
 
 
-# peft 0.21 asks for a property by a name that transformers 5 has given up.
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+@pytest.mark.filterwarnings(OLD_NAME)
 def test_training_is_that_of_peft():
     ours = moved(adapted(train_also=["classifier"])).train()
     theirs = peft_twin(ours).train()
@@ -125,14 +137,17 @@ def test_merged_it_computes_the_same_with_the_layers_it_had():
     assert all(p.requires_grad for p in model.parameters())
 
 
-def test_the_update_has_the_rank_and_the_scale():
-    layer = LoraLinear(nn.Linear(12, 10), rank=2, alpha=6)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_update_has_the_rank_and_the_scale(seed):
+    """In float64, where rounding is far below the tolerance whatever the draw."""
+    torch.manual_seed(seed)
+    layer = LoraLinear(nn.Linear(12, 10).double(), rank=2, alpha=6)
     nn.init.normal_(layer.b)
     assert torch.linalg.matrix_rank(layer.update()) == 2
-    assert torch.allclose(layer.update(), 3.0 * layer.b @ layer.a)
-    x = torch.randn(5, 12)
+    torch.testing.assert_close(layer.update(), 3.0 * layer.b @ layer.a, rtol=0, atol=1e-12)
+    x = torch.randn(5, 12, dtype=torch.float64)
     expected = x @ (layer.linear.weight + layer.update()).T + layer.linear.bias
-    assert (layer(x) - expected).abs().max() < 1e-5
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-12)
 
 
 def test_dropout_acts_on_the_update_in_training_only():
@@ -143,24 +158,182 @@ def test_dropout_acts_on_the_update_in_training_only():
     assert not torch.equal(model(**batch()).logits, model(**batch()).logits)
 
 
+# What is saved, in other hands.
+
+STRANGER = """
+import json, sys, warnings
+sys.modules["helpers"] = None  # as where the book's package isn't installed
+import peft, torch, transformers
+
+warnings.filterwarnings("error", message=".*adapter keys")  # peft's "missing" and "unexpected"
+logits = []
+for folder, base, kind, ids in json.load(sys.stdin):
+    model = getattr(transformers, "Auto" + kind).from_pretrained(base, num_labels=3)
+    ways = peft.PeftModel.from_pretrained(model, folder), getattr(
+        peft, "AutoPeft" + kind).from_pretrained(folder, num_labels=3)
+    with torch.no_grad():
+        logits.append([m.eval()(torch.tensor(ids)).logits.tolist() for m in ways])
+print(json.dumps(logits))
+"""
+KINDS = {
+    "ModelForSequenceClassification": AutoModelForSequenceClassification,
+    "ModelForTokenClassification": AutoModelForTokenClassification,
+}
+
+
+@pytest.fixture(scope="module")
+def in_other_hands(tmp_path_factory):
+    """Adapters of two kinds of model, our logits, and those of a process without this package.
+
+    The bases are a tiny checkpoint and the one that chapter 14 adapts; the head is trained along.
+    """
+    folder = tmp_path_factory.mktemp("adapters")
+    tiny.classifier().save_pretrained(folder / "base")
+    asked, ours = [], []
+    for base in (str(folder / "base"), str(assets.path("minilm"))):
+        for kind, auto in KINDS.items():
+            model = auto.from_pretrained(base, num_labels=3)
+            add_lora(model, TARGETS, rank=3, alpha=8, dropout=0.1, train_also=["classifier"])
+            moved(model).eval()
+            save_lora(model, folder / str(len(asked)))
+            with torch.no_grad():
+                ours.append(model(batch()["input_ids"]).logits)
+            asked.append([str(folder / str(len(asked))), base, kind, batch()["input_ids"].tolist()])
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return ours, json.loads(done.stdout)
+
+
+def test_peft_gives_our_logits_without_this_package(in_other_hands):
+    for ours, ways in zip(*in_other_hands, strict=True):
+        for theirs in ways:
+            torch.testing.assert_close(torch.tensor(theirs), ours, rtol=1e-4, atol=1e-4)
+
+
+def test_the_adapter_decides_what_they_are(in_other_hands):
+    """The test above can fail: without its adapter, a base answers otherwise."""
+    ours, _ = in_other_hands
+    for (kind, auto), expected in zip(KINDS.items(), ours[2:], strict=True):
+        plain = auto.from_pretrained(assets.path("minilm"), num_labels=3).eval()
+        with torch.no_grad():
+            assert (plain(batch()["input_ids"]).logits - expected).abs().max() > 0.01, kind
+
+
+@pytest.mark.filterwarnings(OLD_NAME)
+@pytest.mark.parametrize("options", [{}, {"task_type": "SEQ_CLS"}])
+def test_what_peft_saved_is_read(tmp_path, options):
+    ours = moved(adapted(train_also=["classifier"])).eval()
+    theirs = peft_twin(ours, **options)
+    theirs.save_pretrained(tmp_path)
+    fresh = tiny.classifier(dropout=0.0)
+    load_lora(fresh, tmp_path)
+    with torch.no_grad():
+        expected, found = theirs.eval()(**batch()).logits, fresh.eval()(**batch()).logits
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert lora_state(fresh).keys() == lora_state(ours).keys()
+
+
+@pytest.mark.filterwarnings(OLD_NAME)
+def test_both_write_the_same_file(tmp_path):
+    ours = moved(adapted(train_also=["classifier"]))
+    save_lora(ours, tmp_path / "ours")
+    peft_twin(ours).save_pretrained(tmp_path / "theirs")
+    ours, theirs = (
+        load_file(tmp_path / name / "adapter_model.safetensors") for name in ("ours", "theirs")
+    )
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_saved_and_loaded_it_is_the_same(tmp_path):
-    model = moved(adapted(train_also=["classifier"])).eval()
-    save_lora(model, tmp_path / "lora.safetensors")
-    fresh = adapted(train_also=["classifier"]).eval()
-    load_lora(fresh, tmp_path / "lora.safetensors")
-    assert torch.equal(fresh(**batch()).logits, model(**batch()).logits)
-    assert (tmp_path / "lora.safetensors").stat().st_size < 10_000  # of a model of 26 kB
+    model = moved(adapted(train_also=["classifier"], dropout=0.2)).eval()
+    save_lora(model, tmp_path, base="somebody/bert")
+    fresh = tiny.classifier(dropout=0.0)
+    load_lora(fresh, tmp_path)
+    assert torch.equal(fresh.eval()(**batch()).logits, model(**batch()).logits)
+    assert all(
+        p.requires_grad == q.requires_grad
+        for p, q in zip(fresh.parameters(), model.parameters(), strict=True)
+    )
+    settings = json.loads((tmp_path / "adapter_config.json").read_text("utf-8"))
+    expected = {
+        "peft_type": "LORA",
+        "task_type": "SEQ_CLS",
+        "base_model_name_or_path": "somebody/bert",
+        "r": 3,
+        "lora_alpha": 8,
+        "lora_dropout": 0.2,
+        "target_modules": ["query", "value"],
+        "modules_to_save": ["classifier"],
+    }
+    assert {name: settings[name] for name in expected} == expected
+    assert (tmp_path / "adapter_model.safetensors").stat().st_size < 10_000  # of 26 kB
 
 
-def test_a_file_of_another_adapter_is_refused(tmp_path):
-    save_lora(adapted(), tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=r"differ in 2 tensors, such as 'classifier.bias'"):
-        load_lora(adapted(train_also=["classifier"]), tmp_path / "a.safetensors")
-    other = adapted(rank=2)
+def test_a_model_that_others_do_not_have_is_not_saved_as_theirs(tmp_path):
+    model = MeanPoolClassifier(tiny.bert_config())
+    add_lora(model, TARGETS, rank=2, alpha=4, train_also=["classifier"])
+    with pytest.raises(ValueError, match="MeanPoolClassifier isn't a class of transformers"):
+        save_lora(model, tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_layers_of_several_ranks_are_not_saved_as_one(tmp_path):
+    model = adapted()
+    model.classifier = LoraLinear(model.classifier, rank=1, alpha=8)
+    with pytest.raises(ValueError, match=r"settings \[\(1, 8, 0.0\), \(3, 8, 0.0\)\]"):
+        save_lora(model, tmp_path)
+    with pytest.raises(ValueError, match=r"settings \[\]"):
+        save_lora(tiny.classifier(), tmp_path)
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path):
+    save_lora(adapted(train_also=["classifier"]), tmp_path)
+    other = tiny.classifier(num_labels=4)
     before = copy.deepcopy(other.state_dict())
-    with pytest.raises(ValueError, match=r"has shape \(3, 16\) in .* and \(2, 16\) in the model"):
-        load_lora(other, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"classifier.* has shape \(3,.*model needs \(4,"):
+        load_lora(other, tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(file)
+    del tensors["base_model.model.classifier.bias"]
+    save_file(tensors, file)
+    with pytest.raises(ValueError, match=r"differ in 1 tensors, such as .*classifier.bias"):
+        load_lora(other, tmp_path)
+    assert other.state_dict().keys() == before.keys()
     assert all(torch.equal(p, before[n]) for n, p in other.state_dict().items())
+    assert all(p.requires_grad for p in other.parameters())
+
+
+@pytest.mark.filterwarnings(OLD_NAME)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"use_rslora": True}, "'use_rslora': True.*LoraLinear doesn't have"),
+        ({"use_dora": True}, "'use_dora': True"),
+        ({"rank_pattern": {"query": 2}}, "'rank_pattern'"),
+        ({"target_modules": ".*query"}, "collections of names"),
+    ],
+)
+def test_a_lora_that_computes_something_else_is_refused(tmp_path, options, message):
+    config = peft.LoraConfig(**{"r": 3, "target_modules": ["query"], **options})
+    peft.get_peft_model(tiny.classifier(), config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        load_lora(tiny.classifier(), tmp_path)
+
+
+def test_a_module_that_is_trained_in_full_gets_no_lora_inside():
+    """As in peft, whose file has no other tensors for it."""
+    model = tiny.classifier()
+    names = add_lora(model, ["query", "dense"], rank=2, alpha=4, train_also=["pooler"])
+    assert not any("pooler" in name for name in names)
+    assert any(name.endswith("output.dense") for name in names)
+    assert isinstance(model.bert.pooler.dense, nn.Linear)
 
 
 @pytest.mark.parametrize(

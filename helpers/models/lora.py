@@ -1,14 +1,19 @@
 """LoRA: fine-tuning through low-rank updates of frozen matrices (Hu et al., ICLR 2022).
 
+What `save_lora` writes, peft reads, and the other way round.
+
 Shapes: d_in and d_out of a linear layer, r the rank of its update.
 """
 
 import math
 import os
 from collections.abc import Collection
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+import transformers
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -49,7 +54,7 @@ class LoraLinear(nn.Module):
         self.b = nn.Parameter(torch.zeros(linear.out_features, rank, **like))  # (d_out, r)
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))  # as nn.Linear does, and peft
         self.linear = linear.requires_grad_(False)
-        self.scale = alpha / rank
+        self.alpha, self.scale = alpha, alpha / rank
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -76,12 +81,12 @@ def add_lora(
 
     Args:
         model: changed in place.
-        targets: the last part of the layers' names, such as {"query", "value"}.
+        targets: the end of the layers' names, such as {"query", "value"}.
         rank: as for `LoraLinear`.
         alpha: as for `LoraLinear`.
         dropout: as for `LoraLinear`.
-        train_also: the last part of the names of modules that stay trainable in full, such as a
-            new head's, "classifier".
+        train_also: the end of the names of modules that stay trainable in full, such as a new
+            head's, "classifier"; no layer inside them is adapted.
 
     Returns:
         The full names of the adapted layers.
@@ -89,15 +94,9 @@ def add_lora(
     Raises:
         ValueError: a name fits no layer, or the model has LoRA already.
     """
-    if isinstance(targets, str) or isinstance(train_also, str):
-        raise ValueError("targets and train_also are collections of names: give [name].")
     if any(isinstance(module, LoraLinear) for module in model.modules()):
         raise ValueError("The model has LoRA layers already; merge_lora them first.")
-    chosen = {n: m for n, m in model.named_modules() if n.rpartition(".")[2] in targets}
-    linear = {n: m for n, m in chosen.items() if isinstance(m, nn.Linear)}
-    _check_names(model, targets, linear, "a linear layer")
-    kept = {n: m for n, m in model.named_modules() if n.rpartition(".")[2] in train_also}
-    _check_names(model, train_also, kept, "a module")
+    linear, kept = _find(model, targets, train_also)
     # All are made before the first is put in, so that a rank that is refused changes nothing.
     options = {"rank": rank, "alpha": alpha, "dropout": dropout}
     adapted = {name: LoraLinear(layer, **options) for name, layer in linear.items()}
@@ -128,48 +127,161 @@ def lora_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
 
 
-def save_lora(model: nn.Module, file: str | os.PathLike[str]) -> None:
-    """Write `lora_state` as safetensors."""
-    save_file({n: p.contiguous() for n, p in lora_state(model).items()}, os.fspath(file))
+def save_lora(model: nn.Module, folder: str | os.PathLike[str], *, base: str | None = None) -> None:
+    """Write what fine-tuning changed as peft does: `PeftModel.from_pretrained(base, folder)`.
 
-
-def load_lora(model: nn.Module, file: str | os.PathLike[str]) -> None:
-    """Read what `save_lora` wrote into a model to which the same LoRA was added.
+    Args:
+        model: of a class that transformers has. For another class peft would put the adapter on
+            one of transformers' with the same names, and get other predictions without a word.
+        folder: made if it isn't there; gets adapter_config.json and adapter_model.safetensors.
+        base: the checkpoint that the adapter belongs on, as the Hub calls it; None for the place
+            that the model was loaded from.
 
     Raises:
-        ValueError: names or shapes differ; the message has them. Nothing is changed then.
+        ValueError: the model is of another class, or its LoRA layers have several settings.
     """
-    saved, wanted = load_file(os.fspath(file)), lora_state(model)
+    kind = type(model)
+    if kind is not getattr(transformers, kind.__name__, None):
+        raise ValueError(
+            f"{kind.__name__} isn't a class of transformers, so nobody could put this adapter on "
+            "its base. Merge it with merge_lora and save the whole model."
+        )
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, LoraLinear)}
+    settings = {(len(layer.a), layer.alpha, layer.dropout.p) for layer in layers.values()}
+    if len(settings) != 1:
+        raise ValueError(
+            f"The model's LoRA layers have the settings {sorted(settings)} (rank, alpha, dropout); "
+            "expected one for all, as add_lora gives them."
+        )
+    rank, alpha, dropout = settings.pop()
+    trained = lora_state(model)
+    beside = {n.rpartition(".")[0] for n in trained} - layers.keys()
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=sorted({n.rpartition(".")[2] for n in layers}),
+        modules_to_save=sorted(beside) or None,
+        task_type=next((t for end, t in _TASKS.items() if kind.__name__.endswith(end)), None),
+        base_model_name_or_path=base or model.name_or_path,
+        inference_mode=True,
+    )
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(os.fspath(folder))
+    tensors = {_name_in_peft(n, layers): p.contiguous() for n, p in trained.items()}
+    save_file(tensors, Path(folder) / _WEIGHTS, metadata={"format": "pt"})
+
+
+def load_lora(model: nn.Module, folder: str | os.PathLike[str]) -> None:
+    """Add to a model, in place, the LoRA that `save_lora` or peft's `save_pretrained` wrote.
+
+    Raises:
+        ValueError: the folder holds something else than LoRA as it is here, or the LoRA of
+            another model; the message has it. Nothing is changed then.
+    """
+    config = LoraConfig.from_pretrained(os.fspath(folder))
+    plain = LoraConfig(
+        r=config.r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=config.target_modules,
+    ).to_dict()
+    settings = config.to_dict()
+    unknown = {k: v for k, v in settings.items() if k not in _NO_MATTER and v != plain.get(k)}
+    if unknown:
+        raise ValueError(f"{folder} was made with {unknown}, which LoraLinear doesn't have.")
+    # For classifiers, peft names every head that it knows of.
+    names = {n for n, _ in model.named_modules()}
+    also = [m for m in config.modules_to_save or () if any(_ends(n, [m]) for n in names)]
+    linear, kept = _find(model, config.target_modules, also)
+    wanted = {f"{n}.{k}": tuple(p.shape) for n, m in kept.items() for k, p in m.named_parameters()}
+    for n, layer in linear.items():
+        wanted[f"{n}.a"] = (config.r, layer.in_features)
+        wanted[f"{n}.b"] = (layer.out_features, config.r)
+    wanted = {_name_in_peft(n, linear): (n, shape) for n, shape in wanted.items()}
+    saved = load_file(Path(folder) / _WEIGHTS)
     differing = sorted(saved.keys() ^ wanted.keys())
     if differing:
         raise ValueError(
-            f"{file} and the model differ in {len(differing)} tensors, such as {differing[0]!r}. "
-            "Call add_lora with the same targets and train_also first."
+            f"{folder} and the model differ in {len(differing)} tensors, such as {differing[0]!r}: "
+            "it is the adapter of another model."
         )
     for name, tensor in saved.items():
-        if tensor.shape != wanted[name].shape:
+        if tuple(tensor.shape) != wanted[name][1]:
             raise ValueError(
-                f"{name} has shape {tuple(tensor.shape)} in {file} and {tuple(wanted[name].shape)} "
-                "in the model; call add_lora with the same rank first."
+                f"{name} has shape {tuple(tensor.shape)} in {folder}, where the model needs "
+                f"{wanted[name][1]}: it is the adapter of another model."
             )
-    for name, tensor in saved.items():
-        wanted[name].copy_(tensor)
+    add_lora(
+        model,
+        config.target_modules,
+        rank=config.r,
+        alpha=config.lora_alpha,
+        dropout=config.lora_dropout,
+        train_also=also,
+    )
+    with torch.no_grad():
+        for name, tensor in saved.items():
+            model.get_parameter(wanted[name][0]).copy_(tensor)
+
+
+_WEIGHTS = "adapter_model.safetensors"
+_TASKS = {  # the end of a class's name: what peft calls its task
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForTokenClassification": "TOKEN_CLS",
+    "ForCausalLM": "CAUSAL_LM",
+    "LMHeadModel": "CAUSAL_LM",
+}
+_NO_MATTER = {  # settings of peft that say where the weights come from, not what is computed
+    "auto_mapping",
+    "base_model_name_or_path",
+    "inference_mode",
+    "init_lora_weights",
+    "modules_to_save",
+    "peft_version",
+    "revision",
+    "task_type",
+}
+
+
+def _name_in_peft(name: str, layers: Collection[str]) -> str:
+    """`…query.a` -> `base_model.model.…query.lora_A.weight`; other names get the prefix alone."""
+    layer, _, last = name.rpartition(".")
+    return f"base_model.model.{f'{layer}.lora_{last.upper()}.weight' if layer in layers else name}"
+
+
+def _ends(name: str, ends: Collection[str]) -> bool:
+    return any(name == end or name.endswith(f".{end}") for end in ends)
+
+
+def _find(
+    model: nn.Module, targets: Collection[str], train_also: Collection[str]
+) -> tuple[dict[str, nn.Linear], dict[str, nn.Module]]:
+    """The layers to adapt and the modules to train in full, by name."""
+    if isinstance(targets, str) or isinstance(train_also, str):
+        raise ValueError("targets and train_also are collections of names: give [name].")
+    modules = dict(model.named_modules())
+    kept = {n: m for n, m in modules.items() if _ends(n, train_also)}
+    inside = {f"{n}.{k}".removesuffix(".") for n, m in kept.items() for k, _ in m.named_modules()}
+    linear = {
+        n: m
+        for n, m in modules.items()
+        if isinstance(m, nn.Linear) and _ends(n, targets) and n not in inside
+    }
+    for asked, found, what in (
+        (targets, linear, "a linear layer"),
+        (train_also, kept, "a module"),
+    ):
+        absent = sorted(end for end in asked if not any(_ends(n, [end]) for n in found))
+        if absent:
+            every = {n.rpartition(".")[2] for n, m in modules.items() if isinstance(m, nn.Linear)}
+            raise ValueError(
+                f"No name of {what} ends with {absent}. The model's linear layers are called "
+                f"{sorted(every)}."
+            )
+    return linear, kept
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, last = name.rpartition(".")
     setattr(model.get_submodule(parent), last, module)
-
-
-def _check_names(
-    model: nn.Module, asked: Collection[str], found: dict[str, nn.Module], what: str
-) -> None:
-    absent = set(asked) - {name.rpartition(".")[2] for name in found}
-    if absent:
-        linear = {
-            n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, nn.Linear)
-        }
-        raise ValueError(
-            f"No name of {what} ends with {sorted(absent)}. The model's linear layers are called "
-            f"{sorted(linear)}."
-        )
