@@ -95,7 +95,7 @@ def test_symmetric_loss_is_the_mean_of_both_directions():
 
 def test_info_nce_of_equal_vectors_is_log_b():
     same = torch.ones(8, 5)
-    assert info_nce(same, same, temperature=0.1).item() == pytest.approx(math.log(8), rel=1e-6)
+    assert info_nce(same, same, temperature=0.1).item() == pytest.approx(math.log(8), rel=1e-5)
 
 
 def test_gradient_is_softmax_minus_one_hot():
@@ -106,7 +106,7 @@ def test_gradient_is_softmax_minus_one_hot():
     weights = (queries @ keys.T / 0.2).softmax(-1) - torch.eye(4)
     pull = weights @ keys / (0.2 * 4)
     tangent = pull - (pull * queries).sum(-1, keepdim=True) * queries
-    torch.testing.assert_close(queries.grad, tangent.detach(), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(queries.grad, tangent.detach(), atol=1e-5, rtol=1e-5)
 
 
 def test_info_nce_refuses_what_it_cannot_score():
@@ -124,14 +124,14 @@ def test_alignment_follows_from_the_cosine():
     x, y = rows(7, 5, seed=5), rows(7, 5, seed=6)
     cosines = F.cosine_similarity(x, y)
     torch.testing.assert_close(alignment(x, y), (2 - 2 * cosines).mean())
-    assert alignment(x, 3 * x).item() == pytest.approx(0.0, abs=1e-6)
+    assert alignment(x, 3 * x).item() == pytest.approx(0.0, abs=1e-5)
 
 
 def test_uniformity_over_all_pairs_once():
     x = F.normalize(rows(6, 5, seed=7), dim=-1)
     total = [math.exp(-2 * (x[i] - x[j]).square().sum()) for i in range(6) for j in range(i)]
     assert uniformity(x).item() == pytest.approx(math.log(np.mean(total)), rel=1e-5)
-    assert uniformity(torch.ones(4, 3)).item() == pytest.approx(0.0, abs=1e-6)
+    assert uniformity(torch.ones(4, 3)).item() == pytest.approx(0.0, abs=1e-5)
 
 
 @given(n=st.integers(1, 6), extra=st.integers(0, 4), seed=st.integers(0, 99))
@@ -164,7 +164,7 @@ def test_padding_changes_no_embedding():
     model = PairEncoder(encoder())
     ids = torch.tensor([[3, 4, 5, 0, 0]])
     padded = model.embed(ids, torch.tensor([[1, 1, 1, 0, 0]]))
-    torch.testing.assert_close(padded, model.embed(ids[:, :3], torch.ones(1, 3)), atol=1e-6, rtol=0)
+    torch.testing.assert_close(padded, model.embed(ids[:, :3], torch.ones(1, 3)), atol=1e-5, rtol=0)
 
 
 def test_dropout_alone_makes_two_views():

@@ -79,7 +79,7 @@ def peft_twin(ours, **options):
 
 def test_at_first_nothing_changes():
     plain, model = tiny.classifier(dropout=0.0).eval(), adapted().eval()
-    assert torch.equal(model(**batch()).logits, plain(**batch()).logits)
+    torch.testing.assert_close(model(**batch()).logits, plain(**batch()).logits, rtol=0, atol=1e-6)
 
 
 @pytest.mark.filterwarnings(OLD_NAME)
@@ -98,7 +98,7 @@ def test_training_is_that_of_peft():
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-    assert losses[0::2] == pytest.approx(losses[1::2], abs=1e-6)
+    assert losses[0::2] == pytest.approx(losses[1::2], abs=1e-5)
     assert abs(losses[0] - losses[-1]) > 1e-2  # something was learned
     gap = (ours.eval()(**batch()).logits - theirs.eval()(**batch()).logits).abs().max()
     assert gap < 1e-5
@@ -213,7 +213,7 @@ def in_other_hands(tmp_path_factory):
 def test_peft_gives_our_logits_without_this_package(in_other_hands):
     for ours, ways in zip(*in_other_hands, strict=True):
         for theirs in ways:
-            torch.testing.assert_close(torch.tensor(theirs), ours, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(torch.tensor(theirs), ours, rtol=1e-4, atol=2e-5)
 
 
 def test_the_adapter_decides_what_they_are(in_other_hands):
@@ -256,7 +256,8 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     save_lora(model, tmp_path, base="somebody/bert")
     fresh = tiny.classifier(dropout=0.0)
     load_lora(fresh, tmp_path)
-    assert torch.equal(fresh.eval()(**batch()).logits, model(**batch()).logits)
+    found, expected = fresh.eval()(**batch()).logits, model(**batch()).logits
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
     assert all(
         p.requires_grad == q.requires_grad
         for p, q in zip(fresh.parameters(), model.parameters(), strict=True)

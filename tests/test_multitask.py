@@ -47,12 +47,12 @@ def test_each_task_has_logits_and_the_loss_of_its_own():
     assert topic.logits.shape == (4, 3)
     assert tags.logits.shape == (4, batch(1)["input_ids"].shape[1], 4)
     expected = F.cross_entropy(topic.logits, batch(0)["labels"])
-    assert topic.loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    assert topic.loss.item() == pytest.approx(expected.item(), abs=1e-5)
     labels = batch(1)["labels"]
     kept = labels != -100
     assert 0 < kept.sum() < labels.numel()
     expected = F.cross_entropy(tags.logits[kept], labels[kept])
-    assert tags.loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    assert tags.loss.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_one_pass_of_the_encoder_serves_all_heads():
@@ -61,14 +61,15 @@ def test_one_pass_of_the_encoder_serves_all_heads():
     for number, name in enumerate(TASKS):
         task = torch.full((4,), number)
         alone = net(rows["input_ids"], rows["attention_mask"], task).logits
-        assert torch.equal(net.score(name, hidden, rows["attention_mask"]), alone)
+        both = net.score(name, hidden, rows["attention_mask"])
+        torch.testing.assert_close(both, alone, rtol=0, atol=1e-5)
 
 
 def test_padding_changes_nothing():
     net, rows = model().eval(), batch(0)
     longer = {name: F.pad(rows[name], (0, 5)) for name in ("input_ids", "attention_mask")}
     short, padded = net(**rows).logits, net(**longer, task=rows["task"]).logits
-    assert torch.allclose(short, padded, atol=1e-6)
+    torch.testing.assert_close(short, padded, rtol=0, atol=1e-5)
 
 
 def test_a_task_moves_the_encoder_and_its_own_head():

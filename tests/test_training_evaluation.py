@@ -55,9 +55,9 @@ def test_blocks_of_one_length_need_no_mask():
 
     masked = predict(tagger(), rows, collate_fn=collate)
     bare = predict(tagger(), rows, collate_fn=without_mask)
-    assert bare.loss == pytest.approx(masked.loss, abs=1e-6)
-    for a, b in zip(bare.logits, masked.logits, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+    assert bare.loss == pytest.approx(masked.loss, abs=1e-5)
+    for a, b in zip(bare.logits, masked.logits, strict=True):  # attention by another kernel
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
 
 
 def test_a_sequence_of_several_classes():

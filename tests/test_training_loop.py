@@ -22,6 +22,10 @@ from helpers.training.precision import resolve_precision
 from tests.tiny import POSITIONS, classification_data, classifier, collate, tagger, tagging_data
 
 CPU = torch.device("cpu")
+# What another order of addition may change after a few updates in fp32: a loss by some units of
+# its last digit; a weight by more, since AdamW divides a gradient by its own size and so makes
+# steps out of rounding. One update moves a weight by 1e-2, the learning rate below.
+LOSS_ROUNDING, WEIGHT_ROUNDING = 2e-6, 5e-5
 
 
 def config(**changes) -> TrainingConfig:
@@ -72,9 +76,9 @@ def test_equals_a_loop_by_hand(make, data):
     reference = make(dropout=0)
     expected = by_hand(reference, data(), config())
     model, history = fit(make(dropout=0), data())
-    assert history.losses == pytest.approx(expected, abs=1e-6)
+    assert history.losses == pytest.approx(expected, abs=LOSS_ROUNDING)
     for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=WEIGHT_ROUNDING)
 
 
 @pytest.mark.parametrize(
@@ -84,9 +88,9 @@ def test_accumulation_equals_one_large_batch(make, data):
     """Also for tags, where micro-batches hold different numbers of labels."""
     large, large_history = fit(make(dropout=0), data(), batch_size=16)
     small, small_history = fit(make(dropout=0), data(), batch_size=4, accumulation=4)
-    assert small_history.losses == pytest.approx(large_history.losses, abs=1e-6)
+    assert small_history.losses == pytest.approx(large_history.losses, abs=LOSS_ROUNDING)
     for a, b in zip(large.parameters(), small.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=2e-6)
+        torch.testing.assert_close(a, b, rtol=0, atol=WEIGHT_ROUNDING)
 
 
 def test_a_mean_of_batch_means_would_be_another_loss():
@@ -98,7 +102,7 @@ def test_a_mean_of_batch_means_would_be_another_loss():
         losses = torch.stack([model(**part).loss for part in parts])
         counts = torch.tensor([count_labels(model, part) for part in parts])
         exact = model(**whole).loss
-    assert (losses.mean() - exact).abs() > 1e-4, "a hundred times the tolerance above"
+    assert (losses.mean() - exact).abs() > 50 * LOSS_ROUNDING
     torch.testing.assert_close((losses * counts).sum() / counts.sum(), exact)
 
 
@@ -112,9 +116,9 @@ def test_a_micro_batch_without_labels_adds_nothing():
     small, small_history = fit(
         tagger(dropout=0), Dataset.from_list(rows), batch_size=4, accumulation=2
     )
-    assert small_history.losses == pytest.approx(large_history.losses, abs=1e-6)
+    assert small_history.losses == pytest.approx(large_history.losses, abs=LOSS_ROUNDING)
     for a, b in zip(large.parameters(), small.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=2e-6)
+        torch.testing.assert_close(a, b, rtol=0, atol=WEIGHT_ROUNDING)
 
 
 def test_an_update_without_labels_is_an_error():
@@ -173,7 +177,7 @@ def test_clipping_bounds_the_update():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", spy)
         _, history = fit(model, epochs=1, max_grad_norm=0.1)
-    assert max(seen) <= 0.1 + 1e-6
+    assert max(seen) <= 0.1 + 1e-5
     assert min(record["grad_norm"] for record in history.records) > 0.1
 
 
@@ -313,6 +317,7 @@ def test_a_nan_stops_the_run_and_names_its_batch(tmp_path):
 # Precision.
 
 
+@pytest.mark.native_precision
 def test_auto_precision_asks_the_hardware(monkeypatch):
     monkeypatch.setattr(precision_module, "has_native_bf16", lambda _: True)
     assert resolve_precision("auto", CPU) == "bf16"
@@ -416,6 +421,7 @@ def test_an_encoder_decoder_makes_its_inputs_from_the_labels():
     from transformers import T5Config, T5ForConditionalGeneration
 
     shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    torch.manual_seed(0)
     model = T5ForConditionalGeneration(
         T5Config(vocab_size=50, decoder_start_token_id=0, pad_token_id=0, **shape)
     )

@@ -108,7 +108,7 @@ def test_perplexity_by_the_chain_rule(language_model, add_start_token):
             with torch.inference_mode():
                 logits = model(torch.tensor([ids[:t]])).logits[0, -1]
             nll.append(-logits.log_softmax(-1)[ids[t]].item())
-        assert perplexity == pytest.approx(math.exp(sum(nll) / len(nll)), rel=1e-5)
+        assert perplexity == pytest.approx(math.exp(sum(nll) / len(nll)), rel=1e-4)
     assert result["mean_perplexity"] == pytest.approx(sum(result["perplexities"]) / 2)
 
 
