@@ -95,15 +95,17 @@ def test_gradcheck(masked):
     )
 
 
-@pytest.mark.parametrize(("dtype", "atol"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)])
-def test_half_precision(dtype, atol):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype):
     q, k, v = qkv((2,), 5, 7, 8, 6, dtype=dtype)
     mask = random_mask(5, 7)
     mask[3] = False
     ours = scaled_dot_product_attention(q, k, v, mask)
     assert ours.dtype == dtype
     exact = scaled_dot_product_attention(q.double(), k.double(), v.double(), mask)
-    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=atol)
+    # Scores of up to 3, weights, products and the output are rounded, each by up to eps / 2 of
+    # its size, and a sum may round on the way or not.
+    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=8 * torch.finfo(dtype).eps)
     assert (ours[:, 3] == 0).all()
 
 

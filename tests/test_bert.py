@@ -60,7 +60,8 @@ def a_batch(seed=0, B=3, T=9, vocabulary=40, segments=2):
     }
 
 
-def assert_same(ours, theirs, real, tolerance=1e-5):
+def assert_same(ours, theirs, real, tolerance=1e-9):
+    """Both in float64, where another order of the same sums changes nothing that is compared."""
     for one, other in zip(ours.hidden_states, theirs.hidden_states, strict=True):
         torch.testing.assert_close(one[real], other[real], rtol=0, atol=tolerance)
     assert ours.last_hidden_state is ours.hidden_states[-1]
@@ -108,10 +109,11 @@ SHAPES = st.fixed_dictionaries(
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
-@given(shape=SHAPES, d_k=st.integers(1, 5), pooler=st.booleans(), seed=st.integers(0, 100))
+@given(shape=SHAPES, d_k=st.integers(2, 5), pooler=st.booleans(), seed=st.integers(0, 100))
 def test_any_shape_equals_transformers_forward_and_gradients(
     tmp_path_factory, shape, d_k, pooler, seed
 ):
+    # From two features on: a norm of one feature returns rounding, divided by √eps.
     folder = tmp_path_factory.mktemp("model")
     width = shape["num_attention_heads"] * d_k
     options = {"add_pooling_layer": pooler}
@@ -120,7 +122,7 @@ def test_any_shape_equals_transformers_forward_and_gradients(
     batch = a_batch(seed, segments=shape["type_vocab_size"])
     real = batch["attention_mask"].bool()
     a, b = ours(**batch), theirs(**batch, output_hidden_states=True)
-    assert_same(a, b, real, 1e-9)
+    assert_same(a, b, real)
 
     generator = torch.Generator().manual_seed(seed)
     direction = torch.randn(b.last_hidden_state.shape, generator=generator).double()
@@ -145,8 +147,8 @@ def test_any_shape_equals_transformers_forward_and_gradients(
     ],
 )
 def test_a_checkpoint_with_a_head_gives_its_encoder(tmp_path, name):
-    theirs = saved(tmp_path, getattr(transformers, name)).bert
-    ours = Bert.from_pretrained(tmp_path)
+    theirs = saved(tmp_path, getattr(transformers, name)).bert.double()
+    ours = Bert.from_pretrained(tmp_path).double()
     assert (ours.pooler is None) == (theirs.pooler is None)
     batch = a_batch()
     assert_same(
@@ -179,8 +181,8 @@ def test_names_of_the_first_releases(tmp_path):
     save_file(tensors, tmp_path / "model.safetensors")
     batch = a_batch()
     assert_same(
-        Bert.from_pretrained(tmp_path)(**batch),
-        theirs(**batch, output_hidden_states=True),
+        Bert.from_pretrained(tmp_path).double()(**batch),
+        theirs.double()(**batch, output_hidden_states=True),
         batch["attention_mask"].bool(),
     )
 
@@ -193,9 +195,9 @@ def test_half_precision_and_shards(tmp_path):
     assert not ours.training
     assert {p.dtype for p in ours.parameters()} == {torch.float32}
     batch = a_batch()
-    theirs = theirs.float()
+    theirs = theirs.double()
     assert_same(
-        ours(**batch),
+        ours.double()(**batch),
         theirs(**batch, output_hidden_states=True),
         batch["attention_mask"].bool(),
     )
@@ -203,7 +205,7 @@ def test_half_precision_and_shards(tmp_path):
 
 @pytest.fixture(scope="module")
 def minilm():
-    return Bert.from_pretrained(assets.path("minilm"))
+    return Bert.from_pretrained(assets.path("minilm")).double()
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +221,8 @@ def news_batches():
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @torch.inference_mode()
 def test_real_weights_on_real_padded_batches(minilm, news_batches, attention):
-    theirs = AutoModel.from_pretrained(assets.path("minilm"), attn_implementation=attention).eval()
+    theirs = AutoModel.from_pretrained(assets.path("minilm"), attn_implementation=attention)
+    theirs = theirs.double().eval()
     for batch in news_batches:
         real = batch["attention_mask"].bool()
         assert 0.2 < (~real).float().mean() < 0.8
@@ -240,10 +243,10 @@ def test_a_text_alone_and_in_its_batch(minilm, news_batches):
     for i, keep in enumerate(real):
         alone = minilm(batch["input_ids"][i][keep][None])
         torch.testing.assert_close(
-            together.last_hidden_state[i][keep], alone.last_hidden_state[0], rtol=0, atol=1e-5
+            together.last_hidden_state[i][keep], alone.last_hidden_state[0], rtol=0, atol=1e-9
         )
         torch.testing.assert_close(
-            together.pooler_output[i], alone.pooler_output[0], rtol=0, atol=1e-5
+            together.pooler_output[i], alone.pooler_output[0], rtol=0, atol=1e-9
         )
 
 

@@ -14,6 +14,7 @@ from helpers.models.attention import (
 )
 
 EXACT = {"rtol": 0, "atol": 1e-12}  # float64: rounding alone
+GRADIENTS = {"rtol": 0, "atol": 1e-10}  # the same, of sums with terms of some hundreds
 
 
 def draw(*shape, seed=0):
@@ -115,7 +116,7 @@ def test_outputs_weights_and_gradients_equal_torchs(widths, sizes, crossed, bias
     )
     flat = [*their_grads[: len(inputs)], *their_grads[-2].chunk(3), their_grads[-1]]
     for a, b in zip(our_grads, flat, strict=True):
-        torch.testing.assert_close(a, b, **EXACT)
+        torch.testing.assert_close(a, b, **GRADIENTS)
 
 
 @settings(max_examples=30, deadline=None)

@@ -19,6 +19,10 @@ def normal(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
+def close(found, wanted, atol=1e-6):
+    torch.testing.assert_close(found, wanted, rtol=0, atol=atol)
+
+
 @settings(max_examples=30, deadline=None)
 @given(n=st.integers(1, 40), d=EVEN, base=st.sampled_from([10.0, 100.0, 10_000.0]))
 def test_sinusoidal_positions_follow_the_formula(n, d, base):
@@ -36,7 +40,8 @@ def test_sinusoidal_positions_follow_the_formula(n, d, base):
 def test_sinusoidal_products_depend_on_the_difference_alone(d, p, q, shift):
     table = sinusoidal_positions(101, d).double()
     here, there = table[p] @ table[q], table[p + shift] @ table[q + shift]
-    assert abs(here - there) < 1e-4
+    # An angle of up to 100 in float32 is off by up to 4e-6, in each of up to 16 pairs.
+    assert abs(here - there) < 5e-4
     assert table[p].norm().item() == pytest.approx(math.sqrt(d / 2), abs=1e-5)
 
 
@@ -58,11 +63,13 @@ def test_rotary_equals_transformers(half, t, base):
     cos, sin = LlamaRotaryEmbedding(config)(q, positions)
     expected = apply_rotary_pos_emb(q, k, cos, sin)
     ours = rotary_angles(torch.arange(t), d_k, base=base)
-    assert torch.equal(ours[0], cos[0]) and torch.equal(ours[1], sin[0])
+    # A cosine of the same angle may differ in its last bit: torch has several kernels for it.
+    close(ours[0], cos[0])
+    close(ours[1], sin[0])
     for found, wanted in zip(
         (apply_rotary(q, *ours), apply_rotary(k, *ours)), expected, strict=True
     ):
-        assert torch.equal(found, wanted)
+        close(found, wanted, atol=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
@@ -76,7 +83,8 @@ def test_rotary_products_depend_on_the_difference_alone(half, seed, m, n):
         return turned[0] @ turned[1]
 
     assert abs(product(m, n) - product(m + 100, n + 100)) < 2e-3
-    assert abs(product(m, m) - q @ k) < 1e-5
+    # float32 angles: cos² + sin² is 1 to 1e-7, times up to 16 products of two normal numbers.
+    assert abs(product(m, m) - q @ k) < 1e-4
 
 
 def test_rotary_product_changes_with_the_difference():
@@ -104,7 +112,7 @@ def test_rotary_takes_a_position_for_each_token():
     together = apply_rotary(x, *rotary_angles(positions[:, None], 6))
     for row in range(2):
         alone = apply_rotary(x[row], *rotary_angles(positions[row], 6))
-        assert torch.equal(together[row], alone)
+        close(together[row], alone)
 
 
 def test_rotary_keeps_the_dtype():
