@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import time
 
 import numpy as np
 import pytest
@@ -187,9 +186,11 @@ def test_blocks_are_a_dataset_that_training_reads_quickly(tmp_path):
     array = np.arange(4_000_000, dtype=np.uint16).reshape(-1, 4)  # a million blocks
     np.save(tmp_path / "train.npy", array)
     blocks = Blocks(tmp_path / "train.npy")
-    start = time.perf_counter()
-    lengths = sequence_lengths(blocks)
-    assert time.perf_counter() - start < 1  # one by one it takes several seconds
+    with pytest.MonkeyPatch.context() as patch:
+        # One by one it takes several seconds: no block may be read.
+        patch.setattr(Blocks, "__getitem__", None)
+        patch.setattr(Blocks, "__getitems__", None)
+        lengths = sequence_lengths(blocks)
     assert lengths.dtype == np.int64
     assert lengths.shape == (1_000_000,)
     assert set(lengths) == {4}

@@ -1,4 +1,9 @@
-"""Generation against transformers', exhaustive search, and the distribution drawn from."""
+"""Generation against transformers', exhaustive search, and the distribution drawn from.
+
+One rounding decides between two tokens that are nearly equally probable, and each processor rounds
+in its own way. So models of our own run in double precision here, and where transformers' class
+is the other side, which normalises in single precision, `lead` says that there was no near-tie.
+"""
 
 import itertools
 import math
@@ -6,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from transformers import (
@@ -23,6 +28,8 @@ from helpers.models.generation import beam_search, greedy, sample, top_k_filter,
 from helpers.models.gpt import Gpt, GptConfig
 
 VOCABULARY = 12
+# Logits: no choice is nearer to another one. Rounding moves the tiny models' by about 1e-6.
+NO_TIE = 1e-3
 seeds = st.integers(0, 2**16)
 
 
@@ -52,7 +59,19 @@ def pair(tmp_path_factory, seed=0):
     return Gpt.from_pretrained(folder), theirs
 
 
+@torch.no_grad()
+def lead(model, prompts, new, attention_mask=None) -> float:
+    """How far the best logit is ahead of the second at the least decided of the new tokens."""
+    whole = torch.cat([prompts, new[:, :-1]], dim=1)
+    if attention_mask is not None:
+        attention_mask = torch.cat([attention_mask, torch.ones_like(new[:, :-1])], dim=1)
+    logits = model(whole, attention_mask)[:, prompts.size(1) - 1 :]  # (B, n, V)
+    best = logits.topk(2).values
+    return (best[..., 0] - best[..., 1]).min().item()
+
+
 def random_gpt(seed=0, vocabulary=VOCABULARY, spread=20) -> Gpt:
+    """In double precision."""
     torch.manual_seed(seed)
     config = GptConfig(
         vocab_size=vocabulary,
@@ -68,7 +87,7 @@ def random_gpt(seed=0, vocabulary=VOCABULARY, spread=20) -> Gpt:
         for parameter in model.parameters():
             if parameter.ndim == 2:
                 parameter.mul_(spread)
-    return model
+    return model.double()
 
 
 def seeded(seed=0):
@@ -94,7 +113,10 @@ def test_top_k_equals_transformers(rows, k):
 @settings(max_examples=60, deadline=None)
 @given(seeds, st.floats(0.01, 1.0))
 def test_top_p_equals_transformers(seed, p):
-    logits = 3 * torch.randn(3, 8, generator=seeded(seed))
+    logits = 3 * torch.randn(3, 8, generator=seeded(seed)).double()
+    ranked = logits.softmax(-1).sort(descending=True).values
+    # The two add up from opposite ends: where a sum is p but for rounding, either may be right.
+    assume(((ranked.cumsum(-1) - ranked - p).abs() > 1e-6).all())
     assert torch.equal(top_p_filter(logits, p), TopPLogitsWarper(p)(None, logits.clone()))
 
 
@@ -125,7 +147,9 @@ def test_greedy_equals_transformers_on_a_padded_batch(tmp_path_factory):
         ours, theirs = pair(tmp_path_factory, seed)
         tokens, mask = ids(3, 7, seed=seed), torch.ones(3, 7, dtype=torch.int64)
         mask[0, :4], mask[1, :1] = 0, 0
-        end = int(greedy(ours, tokens, 6, attention_mask=mask)[2, 3])  # one that does come up
+        free = greedy(ours, tokens, 20, attention_mask=mask)
+        assert lead(ours, tokens, free, mask) > NO_TIE
+        end = int(free[2, 3])  # one that does come up
         for eos in (None, end):
             expected = theirs.generate(
                 tokens,
@@ -207,7 +231,8 @@ def test_draws_follow_the_models_distribution():
             observed, expected = observed[:-1], expected[:-1]
         assert len(observed) > 1
         scale = sum(observed) / sum(expected)
-        assert chisquare(observed, [scale * e for e in expected]).pvalue > 0.001
+        # Some processors draw other numbers from the same seed: wrong once in a million draws.
+        assert chisquare(observed, [scale * e for e in expected]).pvalue > 1e-6
 
 
 def test_a_seed_gives_the_same_text_and_leaves_torchs_generator_alone():
@@ -255,7 +280,7 @@ def test_a_wide_beam_finds_what_exhaustive_search_finds(length_penalty):
             model, prompt, 4, n_beams=4**3, length_penalty=length_penalty, eos=3
         )
         assert tuple(found[0].tolist()) == tokens
-        assert math.isclose(found_score, score, abs_tol=1e-5)
+        assert math.isclose(found_score, score, rel_tol=1e-5, abs_tol=1e-5)  # added in fp32
 
 
 def test_beam_search_equals_transformers(tmp_path_factory):
@@ -293,12 +318,12 @@ def test_beams_score_is_its_tokens_score_and_no_worse_than_greedys():
             return log_p.gather(1, tokens.T).mean().item()
 
         found, score = beam_search(model, prompt, 6, n_beams=4)
-        assert math.isclose(score, mean_log_p(found), abs_tol=1e-5)
+        assert math.isclose(score, mean_log_p(found), abs_tol=1e-5)  # added in fp32
         narrow, _ = beam_search(model, prompt, 6, n_beams=1)
         assert torch.equal(narrow, greedy(model, prompt, 6))
         wide, best = beam_search(model, prompt, 6, n_beams=VOCABULARY**3)
-        assert best >= mean_log_p(narrow) - 1e-6
-        assert best >= score - 1e-6
+        assert best >= mean_log_p(narrow) - 1e-5
+        assert best >= score - 1e-5
         assert wide.shape == (1, 6)
 
 

@@ -1,4 +1,8 @@
-"""ModernBert: equal to transformers' encoder and decoder, and with the properties masks promise."""
+"""ModernBert: equal to transformers' encoder and decoder, and with the properties masks promise.
+
+All in double precision, so that the bounds leave room for nothing but what stays in single
+precision on both sides: the rotary positions, and our loss. They hold on any processor.
+"""
 
 import json
 
@@ -36,10 +40,15 @@ SIZES = st.fixed_dictionaries(
     }
 )
 BOTH = pytest.mark.parametrize("causal", [False, True])
+SINGLE = {"rtol": 1e-5, "atol": 1e-5}  # where single precision enters: about a hundred roundings
+DOUBLE = {"rtol": 1e-9, "atol": 1e-9}
 
 
 def random_model(causal, *, seed=0, d_model=12, n_layers=2, n_heads=3, d_ff=8, **options):
-    """Also norms and biases are random: left at ones and zeros, a swap would stay unseen."""
+    """In double precision, with numbers that single precision stores as they are.
+
+    Also norms and biases are random: left at ones and zeros, a swap would stay unseen.
+    """
     config = ModernBertConfig(
         vocab_size=V,
         d_model=d_model,
@@ -54,7 +63,7 @@ def random_model(causal, *, seed=0, d_model=12, n_layers=2, n_heads=3, d_ff=8, *
     generator = torch.Generator().manual_seed(seed)
     for weight in model.parameters():
         weight.data = torch.randn(weight.shape, generator=generator) * 0.5
-    return model.eval()
+    return model.double().eval()
 
 
 # Two ways to say that all layers see everything; transformers before 5.19 takes only the first.
@@ -110,7 +119,7 @@ def change_config(folder, model, changes):
 
 def load_theirs(causal, folder):
     auto = AutoModelForCausalLM if causal else AutoModelForMaskedLM
-    return auto.from_pretrained(folder).eval()
+    return auto.from_pretrained(folder, dtype=torch.float64).eval()
 
 
 @BOTH
@@ -128,20 +137,19 @@ def test_transformers_reads_ours_and_computes_the_same(tmp_path_factory, causal,
     ids, mask, labels = a_batch(sizes["seed"])
     expected = theirs(input_ids=ids, attention_mask=mask, labels=labels)
     logits = ours(ids, mask).logits
-    torch.testing.assert_close(logits[mask == 1], expected.logits[mask == 1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits[mask == 1], expected.logits[mask == 1], **SINGLE)
     loss = ours(ids, mask, labels).loss
-    torch.testing.assert_close(loss, expected.loss, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(loss.double(), expected.loss.double(), **SINGLE)
     loss.backward()
     expected.loss.backward()
     # Row 0 is padding to transformers, which doesn't train it as an input.
     gradient = theirs.get_input_embeddings().weight.grad
-    torch.testing.assert_close(ours.embedding.weight.grad[1:], gradient[1:], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(ours.embedding.weight.grad[1:], gradient[1:], **SINGLE)
     # The first layer's gradient has passed through all others.
     torch.testing.assert_close(
         ours.blocks[0].feed_forward.inner.weight.grad,
         theirs.model.layers[0].mlp.Wi.weight.grad,
-        rtol=1e-3,
-        atol=1e-4,
+        **SINGLE,
     )
 
 
@@ -153,12 +161,13 @@ def test_a_checkpoint_of_transformers_loads(tmp_path, causal, layers):
     ours = ModernBert.from_pretrained(tmp_path)
     assert (ours.config.causal, ours.config.rope_base) == (causal, 10_000)
     assert not ours.training
+    theirs, ours = theirs.double(), ours.double()
     ids, mask, labels = a_batch()
     with torch.no_grad():
         expected = theirs(input_ids=ids, attention_mask=mask, labels=labels)
         got, loss = ours(ids, mask).logits, ours(ids, mask, labels).loss
-    torch.testing.assert_close(got[mask == 1], expected.logits[mask == 1], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(loss, expected.loss, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(got[mask == 1], expected.logits[mask == 1], **SINGLE)
+    torch.testing.assert_close(loss.double(), expected.loss.double(), **SINGLE)
 
 
 @BOTH
@@ -229,7 +238,7 @@ def test_padding_changes_nothing(causal, side):
     ones, zeros = torch.ones(1, 5), torch.zeros(1, 4)
     mask = torch.cat([ones, zeros] if side == "right" else [zeros, ones], dim=1).long()
     padded = model(torch.cat(parts, dim=1), mask).logits[mask == 1]
-    torch.testing.assert_close(padded, alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(padded, alone, **DOUBLE)
 
 
 def test_only_a_decoder_is_blind_to_what_comes_later():
@@ -238,7 +247,7 @@ def test_only_a_decoder_is_blind_to_what_comes_later():
     changed[:, 5:] = (changed[:, 5:] + 1) % V
     for causal in (True, False):
         model = random_model(causal)
-        same = torch.isclose(model(ids).logits[:, :5], model(changed).logits[:, :5], atol=1e-5)
+        same = torch.isclose(model(ids).logits[:, :5], model(changed).logits[:, :5], **DOUBLE)
         assert bool(same.all()) == causal
 
 
@@ -257,7 +266,7 @@ def test_a_cache_changes_nothing(padded):
             model(ids[:, t : t + 1], mask[:, : t + 1], cache=cache).logits for t in range(4, T)
         ]
     real = mask == 1
-    torch.testing.assert_close(torch.cat(steps, 1)[real], whole[real], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.cat(steps, 1)[real], whole[real], **DOUBLE)
 
 
 def test_logits_at_labelled_tokens_are_those_of_all():
@@ -266,7 +275,7 @@ def test_logits_at_labelled_tokens_are_those_of_all():
     full = model(ids, mask).logits[labels != IGNORED]
     some = model(ids, mask, labels).logits
     assert some.shape == (int((labels != IGNORED).sum()), V)
-    torch.testing.assert_close(some, full, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(some, full, **DOUBLE)
 
 
 def test_dropout_acts_in_training_only():
@@ -358,8 +367,8 @@ def test_other_models_are_refused(tmp_path, changes, message):
 @pytest.mark.parametrize("n_beams", [1, 3])
 def test_the_decoder_writes_what_transformers_writes(tmp_path, n_beams):
     random_model(True, seed=4).save_pretrained(tmp_path)
-    ours = ModernBert.from_pretrained(tmp_path)
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    ours = ModernBert.from_pretrained(tmp_path).double()
+    theirs = load_theirs(True, tmp_path)
     prompts = torch.tensor([[3, 1, 4, 1, 5]])
     if n_beams == 1:
         new = greedy(ours, prompts, 12)
