@@ -157,8 +157,10 @@ def newest() -> Path:
 
 
 def _recipe(python: str, steps: tuple[list[str], ...], base: Path | None) -> str:
-    total = hashlib.sha256((ROOT / "pyproject.toml").read_bytes())
+    total = hashlib.sha256()
     for argument in (argument for step in steps for argument in step):
-        if (path := Path(argument)).is_file():
+        project = argument.startswith(".[")
+        path = ROOT / "pyproject.toml" if project else Path(argument)
+        if path.is_file():
             total.update(path.read_bytes())
     return f"{python} {steps} {base} {total.hexdigest()}\n"
