@@ -3,7 +3,7 @@
     python -m scripts.chapter_09_decoding
 
 The causal checkpoint goes on from the first 32 pieces of 200 test articles, 60 pieces each, by
-14 methods; the articles' own next 60 pieces stand beside them. For each text its repetition, its
+15 methods; the articles' own next 60 pieces stand beside them. For each text its repetition, its
 mean surprise under the model and under a 5-gram (nats per piece), and the share of its 5-grams
 that stand in the training articles; for each method distinct-2 of all its texts. All in fp32.
 Writes notebooks/results/09-decoding.json. Takes about four minutes on one core.
