@@ -6,7 +6,8 @@ For 5, 20 and 100 BBC News articles of each class, five random choices of the ar
 three methods, the accuracy on all test articles; and for all training articles, three seeds.
 TF-IDF reads whole articles, frozen features are of the first 128 pieces, and fine-tuning
 trains on 48 and tests on 128, with a head on the mean (scripts/chapter_11_heads.py compares it
-with the head on [CLS] that the chapter saves). Writes notebooks/results/11-few-labels.json, a row a result.
+with the head on [CLS] that the chapter saves). Writes notebooks/results/11-few-labels.json, a row
+a result.
 """
 
 import json
