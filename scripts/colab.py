@@ -66,6 +66,7 @@ def kernel(folder: Path, base: Path) -> Path:
                     "IPYTHONDIR": str(folder / "ipython"),
                     # pip and python in a shell's line are this machine's.
                     "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+                    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a notice of the debugger
                     "GIT_CONFIG_COUNT": "1",
                     "GIT_CONFIG_KEY_0": f"url.file://{ROOT}.insteadOf",
                     "GIT_CONFIG_VALUE_0": configured_url(),
