@@ -14,7 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from helpers.data import assets
 from helpers.models.classification import MeanPoolClassifier
@@ -278,6 +283,61 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     assert (tmp_path / "adapter_model.safetensors").stat().st_size < 10_000  # of 26 kB
 
 
+def roberta():
+    """Its head is a module of two linear layers, one of them called as others in the body."""
+    torch.manual_seed(0)
+    settings = tiny.bert_config(dropout=0.0).to_dict() | {"max_position_embeddings": 40}
+    settings.pop("model_type")
+    return RobertaForSequenceClassification(RobertaConfig(**settings))
+
+
+@pytest.mark.filterwarnings("error:.*adapter keys", OLD_NAME)  # peft's "missing", "unexpected"
+@pytest.mark.parametrize(
+    ("base", "targets", "also"),
+    [
+        (tiny.classifier, ["value"], []),  # the head is the base's
+        (tiny.classifier, ["value"], ["classifier", "pooler"]),
+        (tiny.classifier, ["attention.output.dense"], ["classifier"]),  # not every "dense"
+        (tiny.classifier, ["layer.0.attention.self.value"], ["classifier"]),
+        (roberta, ["query", "value"], ["classifier"]),
+        (roberta, ["value", "dense"], ["classifier"]),
+        (roberta, ["value"], ["classifier.out_proj"]),  # half of a head
+    ],
+)
+def test_peft_and_we_read_what_is_adapted_and_no_more(tmp_path, base, targets, also):
+    model = base()
+    add_lora(model, targets, rank=2, alpha=4, train_also=also)
+    moved(model).eval()
+    for parameter in lora_state(model).values():
+        nn.init.normal_(parameter)
+    save_lora(model, tmp_path)
+    theirs, ours = peft.PeftModel.from_pretrained(base(), tmp_path), base()
+    load_lora(ours, tmp_path)
+    with torch.no_grad():
+        expected = model(batch()["input_ids"]).logits
+        plain = base().eval()(batch()["input_ids"]).logits
+        for found in (theirs, ours):
+            logits = found.eval()(batch()["input_ids"]).logits
+            torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+    assert (plain - expected).abs().max() > 1e-3
+
+
+def test_a_module_that_is_trained_in_part_is_not_saved(tmp_path):
+    model = adapted()
+    model.classifier.bias.requires_grad_(True)
+    with pytest.raises(ValueError, match=r"'classifier.bias' is trained, and not all of its"):
+        save_lora(model, tmp_path)
+
+
+def test_what_has_lora_gets_no_second_one(tmp_path):
+    """As when a reader runs a cell twice."""
+    save_lora(adapted(), tmp_path)
+    fresh = tiny.classifier()
+    load_lora(fresh, tmp_path)
+    with pytest.raises(ValueError, match="has LoRA layers already"):
+        load_lora(fresh, tmp_path)
+
+
 def test_a_model_that_others_do_not_have_is_not_saved_as_theirs(tmp_path):
     model = MeanPoolClassifier(tiny.bert_config())
     add_lora(model, TARGETS, rank=2, alpha=4, train_also=["classifier"])
@@ -318,6 +378,7 @@ def test_an_adapter_of_another_model_is_refused(tmp_path):
     [
         ({"use_rslora": True}, "'use_rslora': True.*LoraLinear doesn't have"),
         ({"use_dora": True}, "'use_dora': True"),
+        ({"init_lora_weights": "pissa"}, "'init_lora_weights': 'pissa'"),  # changes frozen weights
         ({"rank_pattern": {"query": 2}}, "'rank_pattern'"),
         ({"target_modules": ".*query"}, "collections of names"),
     ],

@@ -94,8 +94,7 @@ def add_lora(
     Raises:
         ValueError: a name fits no layer, or the model has LoRA already.
     """
-    if any(isinstance(module, LoraLinear) for module in model.modules()):
-        raise ValueError("The model has LoRA layers already; merge_lora them first.")
+    _refuse_lora(model)
     linear, kept = _find(model, targets, train_also)
     # All are made before the first is put in, so that a rank that is refused changes nothing.
     options = {"rank": rank, "alpha": alpha, "dropout": dropout}
@@ -138,7 +137,8 @@ def save_lora(model: nn.Module, folder: str | os.PathLike[str], *, base: str | N
             that the model was loaded from.
 
     Raises:
-        ValueError: the model is of another class, or its LoRA layers have several settings.
+        ValueError: the model is of another class, its LoRA layers have several settings, or of a
+            module only a part is trained.
     """
     kind = type(model)
     if kind is not getattr(transformers, kind.__name__, None):
@@ -155,14 +155,20 @@ def save_lora(model: nn.Module, folder: str | os.PathLike[str], *, base: str | N
         )
     rank, alpha, dropout = settings.pop()
     trained = lora_state(model)
-    beside = {n.rpartition(".")[0] for n in trained} - layers.keys()
+    kept = _trained_in_full(model)
+    parts = [n for n in trained if not _inside(n, [*layers, *kept])]
+    if parts:
+        raise ValueError(
+            f"{parts[0]!r} is trained, and not all of its module; peft keeps whole modules. Give "
+            "add_lora the module's name in train_also."
+        )
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=sorted({n.rpartition(".")[2] for n in layers}),
-        modules_to_save=sorted(beside) or None,
-        task_type=next((t for end, t in _TASKS.items() if kind.__name__.endswith(end)), None),
+        target_modules=_names_for(model, layers, kept),
+        modules_to_save=kept or None,
+        task_type=_task(model, kept),
         base_model_name_or_path=base or model.name_or_path,
         inference_mode=True,
     )
@@ -179,12 +185,16 @@ def load_lora(model: nn.Module, folder: str | os.PathLike[str]) -> None:
         ValueError: the folder holds something else than LoRA as it is here, or the LoRA of
             another model; the message has it. Nothing is changed then.
     """
+    _refuse_lora(model)
     config = LoraConfig.from_pretrained(os.fspath(folder))
+    start = config.init_lora_weights
     plain = LoraConfig(
         r=config.r,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules=config.target_modules,
+        # Others, such as PiSSA, take what they start from out of the frozen weights.
+        init_lora_weights=start if start in _PLAIN_STARTS else True,
     ).to_dict()
     settings = config.to_dict()
     unknown = {k: v for k, v in settings.items() if k not in _NO_MATTER and v != plain.get(k)}
@@ -232,11 +242,12 @@ _TASKS = {  # the end of a class's name: what peft calls its task
     "ForCausalLM": "CAUSAL_LM",
     "LMHeadModel": "CAUSAL_LM",
 }
+_HEADS = ("classifier", "score")  # which peft takes for trained where it knows the task
+_PLAIN_STARTS = (True, False, "gaussian", "orthogonal")  # of A, with the frozen weights as they are
 _NO_MATTER = {  # settings of peft that say where the weights come from, not what is computed
     "auto_mapping",
     "base_model_name_or_path",
     "inference_mode",
-    "init_lora_weights",
     "modules_to_save",
     "peft_version",
     "revision",
@@ -248,6 +259,50 @@ def _name_in_peft(name: str, layers: Collection[str]) -> str:
     """`…query.a` -> `base_model.model.…query.lora_A.weight`; other names get the prefix alone."""
     layer, _, last = name.rpartition(".")
     return f"base_model.model.{f'{layer}.lora_{last.upper()}.weight' if layer in layers else name}"
+
+
+def _refuse_lora(model: nn.Module) -> None:
+    if any(isinstance(module, LoraLinear) for module in model.modules()):
+        raise ValueError(
+            "The model has LoRA layers already: merge_lora them first, or load the model anew."
+        )
+
+
+def _trained_in_full(model: nn.Module) -> list[str]:
+    """The outermost modules of which every parameter is trained, by name."""
+    found: list[str] = []
+    for name, module in model.named_modules():  # what a module is in comes before it
+        parameters = list(module.parameters())
+        whole = bool(parameters) and all(p.requires_grad for p in parameters)
+        container = not name or isinstance(module, nn.ModuleList | nn.ModuleDict)
+        if whole and not container and not _inside(name, found):
+            found.append(name)
+    return sorted(found)
+
+
+def _names_for(model: nn.Module, layers: Collection[str], kept: Collection[str]) -> list[str]:
+    """The ends of the layers' names where no other linear layer ends so, else the whole names."""
+    ends = sorted({name.rpartition(".")[2] for name in layers})
+    meant = {
+        n
+        for n, m in model.named_modules()
+        if isinstance(m, nn.Linear | LoraLinear) and _ends(n, ends)
+    }
+    others = {n for n in meant - set(layers) if not _inside(n, [*layers, *kept])}
+    return sorted(layers) if others else ends
+
+
+def _task(model: nn.Module, kept: Collection[str]) -> str | None:
+    """peft's name of the task; None where it would look for a trained head that isn't there."""
+    name = type(model).__name__
+    task = next((task for end, task in _TASKS.items() if name.endswith(end)), None)
+    heads = [n for n, _ in model.named_modules() if _ends(n, _HEADS)]
+    has_head = task == "CAUSAL_LM" or all(_inside(head, kept) for head in heads)
+    return task if has_head else None
+
+
+def _inside(name: str, modules: Collection[str]) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def _ends(name: str, ends: Collection[str]) -> bool:
