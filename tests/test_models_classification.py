@@ -106,6 +106,20 @@ def test_it_starts_from_any_bert(tmp_path, warnings_of_transformers, part):
     assert not any("model of type" in message for message in warnings_of_transformers)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("auto", torch.bfloat16), (torch.float32, torch.float32)]
+)
+def test_the_precision_is_that_which_is_asked_for(tmp_path, dtype, expected):
+    classifier().to(torch.bfloat16).save_pretrained(tmp_path)
+    assert MeanPoolClassifier.from_pretrained(tmp_path, dtype=dtype).dtype == expected
+
+
+def test_the_attention_that_a_configuration_asks_for_is_kept():
+    config = bert_config()
+    config._attn_implementation = "eager"
+    assert MeanPoolClassifier(config).config._attn_implementation == "eager"
+
+
 def test_a_configuration_that_is_given_is_taken(tmp_path):
     classifier().bert.save_pretrained(tmp_path)
     config = BertConfig.from_pretrained(tmp_path, num_labels=4)

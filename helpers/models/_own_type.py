@@ -14,6 +14,8 @@ from helpers.models._checkpoint import check_architecture
 
 Config = TypeVar("Config", bound=BertConfig)
 
+_DTYPE = ("dtype", "torch_dtype")
+
 
 def own_config(config: BertConfig, kind: type[Config]) -> Config:
     """The configuration as one of `kind`: itself, or a copy of a plain BERT's."""
@@ -21,7 +23,7 @@ def own_config(config: BertConfig, kind: type[Config]) -> Config:
         return config
     settings = config.to_dict()
     settings.pop("model_type", None)
-    return kind(**settings)
+    return kind(**settings, attn_implementation=config._attn_implementation)
 
 
 class StartsFromBert:
@@ -46,5 +48,8 @@ class StartsFromBert:
             check_architecture(settings, "bert", path)
         if config is None:
             settings = {key: value for key, value in settings.items() if key != "model_type"}
+            # "auto" is no dtype of a configuration's.
+            dtype = {name: options.pop(name) for name in _DTYPE if name in options}
             config, options = kind.from_dict(settings, return_unused_kwargs=True, **options)
+            options |= dtype
         return super().from_pretrained(path, config=config, **options)
