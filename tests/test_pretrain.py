@@ -11,7 +11,14 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer, pipeline
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertTokenizer,
+    ByT5Tokenizer,
+    pipeline,
+)
 
 from helpers.data.blocks import Blocks
 from helpers.models.modernbert import ModernBert
@@ -208,6 +215,30 @@ def test_another_text_is_refused(finished, text, tmp_path, capsys):
     other.write_text(text.read_text() + " more")
     assert main(arguments(finished[1], other)) == 1
     assert "source, file 1: 'words.txt, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("objective", ["mlm", "clm"])
+def test_a_pipeline_takes_what_a_given_tokenizer_of_berts_class_makes(tmp_path, text, objective):
+    """That class gives token types, which ModernBERT doesn't take, and closes each text."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *"abcdefgh"]
+    pieces += [f"##{letter}" for letter in "abcdefgh"]
+    BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}).save_pretrained(tmp_path)
+    run = tmp_path / "run"
+    assert main(arguments(run, text, objective, tokenizer=tmp_path, steps=1)) == 0
+    if objective == "mlm":
+        assert len(pipeline("fill-mask", str(run / "model"))("abc [MASK].")) == 5
+    else:
+        write = pipeline("text-generation", str(run / "model"))
+        assert write.tokenizer("ab")["input_ids"] == [2, 6, 15]
+        assert write("ab", max_new_tokens=2)[0]["generated_text"].startswith("ab")
+
+
+def test_a_slow_tokenizer_is_refused_before_a_decoder_is_trained(tmp_path, text, capsys):
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    run = tmp_path / "run"
+    assert main(arguments(run, text, "clm", tokenizer=tmp_path)) == 1
+    assert "is a slow one (ByT5Tokenizer)" in capsys.readouterr().err
+    assert not (run / "blocks").exists()
 
 
 def test_a_streamed_data_set_with_a_given_tokenizer_prepared_only(tmp_path, capsys):

@@ -4,11 +4,16 @@ from collections import Counter
 
 import pytest
 from tokenizers import pre_tokenizers
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertTokenizer
 
 from helpers.data.corpora import bbc_news
 from helpers.data.subwords import train_wordpiece
-from helpers.data.vocabulary import SPECIAL_TOKENS, learn_wordpiece, leave_prompts_open
+from helpers.data.vocabulary import (
+    SPECIAL_TOKENS,
+    as_it_stands,
+    learn_wordpiece,
+    leave_prompts_open,
+)
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +126,27 @@ def test_without_a_start_token_nothing_is_added(tokenizer):
     opened = leave_prompts_open(tokenizer, None, 3)
     assert opened("the")["input_ids"] == tokenizer("the")["input_ids"][1:-1]
     assert opened.bos_token is None
+
+
+@pytest.fixture
+def of_berts_class(tmp_path):
+    """A tokenizer whose class makes itself anew when it is loaded."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "##s"]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    BertTokenizer(vocab=vocabulary).save_pretrained(tmp_path / "bert")
+    return AutoTokenizer.from_pretrained(tmp_path / "bert")
+
+
+def test_what_is_saved_is_what_its_file_says(of_berts_class, tmp_path):
+    as_it_stands(of_berts_class).save_pretrained(tmp_path / "plain")
+    plain = AutoTokenizer.from_pretrained(tmp_path / "plain")
+    assert dict(plain("the cats")) == {"input_ids": [2, 5, 6, 7, 3], "attention_mask": [1] * 5}
+    assert plain.special_tokens_map == of_berts_class.special_tokens_map
+    assert "token_type_ids" in of_berts_class("the cats")
+
+
+def test_a_prompt_is_left_open_whatever_the_class(of_berts_class, tmp_path):
+    leave_prompts_open(of_berts_class, 2, 3).save_pretrained(tmp_path / "open")
+    opened = AutoTokenizer.from_pretrained(tmp_path / "open")
+    assert dict(opened("the cats")) == {"input_ids": [2, 5, 6, 7], "attention_mask": [1] * 4}
+    assert of_berts_class("the cats")["input_ids"] == [2, 5, 6, 7, 3]

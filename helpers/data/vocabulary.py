@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from helpers.data.subwords import CONTINUES
 
-__all__ = ["SPECIAL_TOKENS", "learn_wordpiece", "leave_prompts_open"]
+__all__ = ["SPECIAL_TOKENS", "as_it_stands", "learn_wordpiece", "leave_prompts_open"]
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
@@ -31,6 +31,7 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+INPUTS = ["input_ids", "attention_mask"]  # BERT's third one isn't ModernBERT's
 ALPHABET = 1000  # most frequent letters; words with a rarer one become [UNK]
 
 
@@ -84,9 +85,26 @@ def learn_wordpiece(
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
     )
-    inputs = ["input_ids", "attention_mask"]  # BERT's third one isn't ModernBERT's
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_input_names=inputs, **SPECIAL_TOKENS
+        tokenizer_object=tokenizer, model_input_names=INPUTS, **SPECIAL_TOKENS
+    )
+
+
+def as_it_stands(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """A copy of no class of its own, so that a saved one is what its tokenizer.json says.
+
+    transformers' class for BERT, for one, puts [SEP] behind each text again when it is loaded,
+    and gives token types, which a ModernBERT doesn't take. A slow tokenizer comes back as it is.
+    """
+    if not tokenizer.is_fast:
+        return tokenizer
+    return PreTrainedTokenizerFast(
+        tokenizer_object=copy.deepcopy(tokenizer.backend_tokenizer),
+        model_input_names=INPUTS,
+        model_max_length=tokenizer.model_max_length,
+        padding_side=tokenizer.padding_side,
+        truncation_side=tokenizer.truncation_side,
+        **tokenizer.special_tokens_map,
     )
 
 
@@ -105,7 +123,7 @@ def leave_prompts_open(
             for none.
         end: id of the token that ends a document, the copy's eos_token.
     """
-    opened = copy.deepcopy(tokenizer)
+    opened = as_it_stands(tokenizer)
     before = [] if start is None else [tokenizer.convert_ids_to_tokens(start)]
     rust = opened.backend_tokenizer
     if isinstance(rust.decoder, decoders.WordPiece):

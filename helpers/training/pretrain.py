@@ -43,7 +43,7 @@ from helpers.data.batching import collate_causal
 from helpers.data.blocks import Blocks, block_ends, prepare_blocks, read_counts, vocabulary_size
 from helpers.data.documents import StreamedTexts, TextFiles, is_held_out
 from helpers.data.masking import FixedMasks, MaskedCollator
-from helpers.data.vocabulary import learn_wordpiece, leave_prompts_open
+from helpers.data.vocabulary import as_it_stands, learn_wordpiece, leave_prompts_open
 from helpers.models.modernbert import ModernBert, ModernBertConfig
 from helpers.training.checkpoints import CheckpointError
 from helpers.training.config import Optimizer, Precision, Schedule
@@ -293,6 +293,12 @@ def _tokenizer(
             "one made for masked language modelling, leave --tokenizer out to have one learned, "
             "or choose --objective clm."
         )
+    if config.objective == "clm" and not tokenizer.is_fast:
+        raise ValueError(
+            f"The tokenizer {config.tokenizer} is a slow one ({type(tokenizer).__name__}), which "
+            "can't be saved so that it leaves a prompt open. Use a fast one, or leave --tokenizer "
+            "out to have one learned."
+        )
     return tokenizer
 
 
@@ -354,6 +360,8 @@ def _write_results(
 ) -> None:
     if config.objective == "clm":
         tokenizer = leave_prompts_open(tokenizer, *block_ends(tokenizer))
+    else:
+        tokenizer = as_it_stands(tokenizer)
     card = model_card(config, source, tokenizer, model, history, processes)
 
     def save(folder: Path) -> None:
