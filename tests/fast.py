@@ -5,6 +5,8 @@ beside it, or of the pinned packages. What passed is kept in pytest's cache.
 """
 
 import hashlib
+import json
+from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -33,8 +35,14 @@ def pytest_addoption(parser):
     )
 
 
+def code_cells(notebook):
+    """How many tests nbval makes of a notebook."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    return sum(cell["cell_type"] == "code" for cell in cells)
+
+
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("fast"):
+    if not config.getoption("fast") or not hasattr(config, "cache"):
         return
     passed = config.cache.get(KEY, {})
     untouched = {
@@ -47,35 +55,38 @@ def pytest_collection_modifyitems(config, items):
 
 
 class Recorder:
-    """Notes which notebooks passed, in the process that the workers report to."""
+    """Notes which notebooks passed, in the process that the workers report to.
 
-    def __init__(self, config):
+    A notebook passed if each of its cells was run, whatever was selected or stopped the run.
+    """
+
+    def __init__(self, config, root=ROOT):
         self.config = config
-        self.seen, self.failed = set(), set()
+        self.notebooks = {
+            f"notebooks/{path.name}": path for path in (root / "notebooks").glob("*.ipynb")
+        }
         # Taken before the run, so that what is edited meanwhile counts as touched.
-        self.digests = {path.name: digest(path) for path in (ROOT / "notebooks").glob("*.ipynb")}
+        self.digests = {path.name: digest(path, root) for path in self.notebooks.values()}
+        self.ran, self.failed = defaultdict(set), set()
 
     def pytest_runtest_logreport(self, report):
-        name = Path(report.nodeid.partition("::")[0]).name
-        if name.endswith(".ipynb"):
-            self.seen.add(name)
-            if report.failed:
-                self.failed.add(name)
+        notebook = self.notebooks.get(report.nodeid.partition("::")[0])
+        if notebook and report.failed:
+            self.failed.add(notebook)
+        if notebook and report.when == "teardown":  # the cell's end, which a skipped one has too
+            self.ran[notebook].add(report.nodeid)
 
-    def pytest_sessionfinish(self, session, exitstatus):
-        if exitstatus not in (0, 1):  # stopped half-way: a notebook may not have been run whole
-            return
+    def pytest_sessionfinish(self):
         passed = self.config.cache.get(KEY, {})
-        for name in self.seen - self.failed:
-            passed[name] = self.digests[name]
-        for name in self.failed:
-            passed.pop(name, None)
+        for notebook in self.failed:
+            passed.pop(notebook.name, None)
+        for notebook, cells in self.ran.items():
+            if notebook not in self.failed and len(cells) == code_cells(notebook):
+                passed[notebook.name] = self.digests[notebook.name]
         self.config.cache.set(KEY, passed)
 
 
 def pytest_configure(config):
-    option = config.option
-    parts = option.keyword or option.maxfail or any("::" in argument for argument in config.args)
     # Without a cache (-p no:cacheprovider) there is nowhere to keep what passed.
-    if not parts and hasattr(config, "cache") and not hasattr(config, "workerinput"):
+    if hasattr(config, "cache") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(config), "plm-fast-recorder")
