@@ -8,8 +8,9 @@ __all__ = ["has_native_bf16"]
 def has_native_bf16(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 matrices in hardware.
 
-    A CPU without AVX512-BF16 or AMX emulates bfloat16, up to a hundred times slower
+    An x86 CPU without AVX512-BF16 or AMX emulates bfloat16, up to a hundred times slower
     than fp32. So does one that has them, where `ATEN_CPU_CAPABILITY` keeps torch from AVX-512.
+    Other CPUs get a no: some of Arm's have instructions for it, which nobody has timed here.
     A GPU has it from NVIDIA's Ampere on (compute capability 8.0).
     """
     if device.type == "cuda":

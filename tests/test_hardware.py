@@ -20,6 +20,7 @@ CPU = torch.device("cpu")
         ({"avx2": True, "avx512_f": True, "avx512_bw": True}, False),
         ({"avx512_f": True, "avx512_bf16": True}, True),
         ({"avx512_f": True, "amx_bf16": True}, True),
+        ({"architecture": "aarch64", "neon": True, "bf16": True, "sve_bf16": True}, False),
     ],
 )
 @pytest.mark.native_precision
