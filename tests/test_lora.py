@@ -17,6 +17,8 @@ from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
 )
@@ -291,6 +293,13 @@ def roberta():
     return RobertaForSequenceClassification(RobertaConfig(**settings))
 
 
+def distilbert():
+    """The name of one module of its head is the end of the other's."""
+    torch.manual_seed(0)
+    sizes = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "num_labels": 3}
+    return DistilBertForSequenceClassification(DistilBertConfig(vocab_size=50, **sizes))
+
+
 @pytest.mark.filterwarnings("error:.*adapter keys", OLD_NAME)  # peft's "missing", "unexpected"
 @pytest.mark.parametrize(
     ("base", "targets", "also"),
@@ -302,6 +311,8 @@ def roberta():
         (roberta, ["query", "value"], ["classifier"]),
         (roberta, ["value", "dense"], ["classifier"]),
         (roberta, ["value"], ["classifier.out_proj"]),  # half of a head
+        (distilbert, ["v_lin"], ["classifier"]),
+        (distilbert, ["v_lin"], ["pre_classifier"]),
     ],
 )
 def test_peft_and_we_read_what_is_adapted_and_no_more(tmp_path, base, targets, also):
@@ -320,6 +331,21 @@ def test_peft_and_we_read_what_is_adapted_and_no_more(tmp_path, base, targets, a
             logits = found.eval()(batch()["input_ids"]).logits
             torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
     assert (plain - expected).abs().max() > 1e-3
+
+
+@pytest.mark.filterwarnings(OLD_NAME)
+def test_what_peft_saved_of_a_head_of_two_modules_is_read(tmp_path):
+    config = peft.LoraConfig(r=2, target_modules=["v_lin"], task_type="SEQ_CLS")
+    theirs = peft.get_peft_model(distilbert(), config).eval()
+    for parameter in theirs.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter)
+    theirs.save_pretrained(tmp_path, save_embedding_layers=False)
+    ours = distilbert()
+    load_lora(ours, tmp_path)
+    with torch.no_grad():
+        expected, found = (m.eval()(batch()["input_ids"]).logits for m in (theirs, ours))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_module_that_is_trained_in_part_is_not_saved(tmp_path):

@@ -155,7 +155,8 @@ def save_lora(model: nn.Module, folder: str | os.PathLike[str], *, base: str | N
         )
     rank, alpha, dropout = settings.pop()
     trained = lora_state(model)
-    kept = _trained_in_full(model)
+    names = _trained_in_full(model)
+    kept = _meant_by_peft(model, names)
     parts = [n for n in trained if not _inside(n, [*layers, *kept])]
     if parts:
         raise ValueError(
@@ -167,13 +168,16 @@ def save_lora(model: nn.Module, folder: str | os.PathLike[str], *, base: str | N
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=_names_for(model, layers, kept),
-        modules_to_save=kept or None,
+        modules_to_save=names or None,
         task_type=_task(model, kept),
         base_model_name_or_path=base or model.name_or_path,
         inference_mode=True,
     )
     Path(folder).mkdir(parents=True, exist_ok=True)
     config.save_pretrained(os.fspath(folder))
+    for name in kept:
+        for inner, parameter in model.get_submodule(name).named_parameters(prefix=name):
+            trained[inner] = parameter.detach()
     tensors = {_name_in_peft(n, layers): p.contiguous() for n, p in trained.items()}
     save_file(tensors, Path(folder) / _WEIGHTS, metadata={"format": "pt"})
 
@@ -201,8 +205,7 @@ def load_lora(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     if unknown:
         raise ValueError(f"{folder} was made with {unknown}, which LoraLinear doesn't have.")
     # For classifiers, peft names every head that it knows of.
-    names = {n for n, _ in model.named_modules()}
-    also = [m for m in config.modules_to_save or () if any(_ends(n, [m]) for n in names)]
+    also = _meant_by_peft(model, config.modules_to_save or ())
     linear, kept = _find(model, config.target_modules, also)
     wanted = {f"{n}.{k}": tuple(p.shape) for n, m in kept.items() for k, p in m.named_parameters()}
     for n, layer in linear.items():
@@ -280,6 +283,11 @@ def _trained_in_full(model: nn.Module) -> list[str]:
     return sorted(found)
 
 
+def _meant_by_peft(model: nn.Module, names: Collection[str]) -> list[str]:
+    """The modules that peft finds by these names: for "classifier", "pre_classifier" as well."""
+    return [n for n, _ in model.named_modules() if n.endswith(tuple(names))]
+
+
 def _names_for(model: nn.Module, layers: Collection[str], kept: Collection[str]) -> list[str]:
     """The ends of the layers' names where no other linear layer ends so, else the whole names."""
     ends = sorted({name.rpartition(".")[2] for name in layers})
@@ -296,9 +304,8 @@ def _task(model: nn.Module, kept: Collection[str]) -> str | None:
     """peft's name of the task; None where it would look for a trained head that isn't there."""
     name = type(model).__name__
     task = next((task for end, task in _TASKS.items() if name.endswith(end)), None)
-    heads = [n for n, _ in model.named_modules() if _ends(n, _HEADS)]
-    has_head = task == "CAUSAL_LM" or all(_inside(head, kept) for head in heads)
-    return task if has_head else None
+    heads = [] if task == "CAUSAL_LM" else _meant_by_peft(model, _HEADS)
+    return task if all(_inside(head, kept) for head in heads) else None
 
 
 def _inside(name: str, modules: Collection[str]) -> bool:
