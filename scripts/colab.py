@@ -79,7 +79,7 @@ def kernel(folder: Path, base: Path) -> Path:
     return python
 
 
-def changed_packages(python: Path, base: Path) -> list[str]:
+def changed_packages(python: Path) -> list[str]:
     """Colab's packages of which installing the book brought another version."""
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", lanes.COLAB_PINS.read_text("utf-8"), re.M))
     names = {re.sub(r"[-_.]+", "-", name).lower() for name in pins}
@@ -108,7 +108,7 @@ def run(path: Path, base: Path) -> tuple[bool, str]:
         except CellFailedError as error:
             return False, f"{path.stem:<40} FAILED {error}"
         minutes = (time.perf_counter() - start) / 60
-        changed = changed_packages(python, base)
+        changed = changed_packages(python)
     if changed:
         return False, f"{path.stem:<40} FAILED: installing the book changed {', '.join(changed)}"
     if peak > MEMORY:

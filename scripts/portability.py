@@ -91,7 +91,7 @@ def run(name: str, lane: Lane) -> Result:
     command += [] if lane.rendering else [f"--ignore={path}" for path in RENDERING]
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as file:
-        subprocess.run(
+        done = subprocess.run(
             command,
             cwd=ROOT,
             env={**os.environ, **lane.settings},
@@ -100,7 +100,10 @@ def run(name: str, lane: Lane) -> Result:
             check=False,
         )
     minutes = (time.perf_counter() - start) / 60
-    return Result(lanes.versions(python, *PACKAGES), *counts(report), minutes)
+    passed, failed, skipped = counts(report)
+    # Stopped half-way, a run has no failure in its report, and another exit status than 0.
+    failed = max(failed, int(done.returncode != 0))
+    return Result(lanes.versions(python, *PACKAGES), passed, failed, skipped, minutes)
 
 
 def counts(report: Path) -> tuple[int, int, int]:

@@ -52,6 +52,19 @@ def test_a_lane_is_green_when_tests_passed_and_none_failed(passed, failed, green
     assert portability.Result({}, passed, failed, 0, 1.0).green is green
 
 
+@pytest.mark.parametrize(("status", "failed"), [(0, 0), (1, 1), (2, 1)])
+def test_a_run_that_was_stopped_is_no_green_lane(tmp_path, monkeypatch, status, failed):
+    def stopped(command, **_):
+        (tmp_path / "a.xml").write_text(REPORT.format(tests=5, failures=0, errors=0, skipped=0))
+        return subprocess.CompletedProcess(command, status)
+
+    monkeypatch.setattr(lanes, "FOLDER", tmp_path)
+    monkeypatch.setattr(lanes, "versions", lambda *_: {})
+    monkeypatch.setattr(portability.subprocess, "run", stopped)
+    result = portability.run("a", portability.Lane("a lane", portability.pinned, {}))
+    assert (result.passed, result.failed, result.green) == (5, failed, status == 0)
+
+
 def test_an_unknown_lane_is_named(capsys):
     assert portability.main(["avx9"]) == 2
     assert "No lane is called 'avx9'" in capsys.readouterr().err
@@ -92,9 +105,9 @@ def test_a_changed_package_of_colab_is_found(tmp_path):
     base = lanes.make(tmp_path / "base", sys.executable)
     machine = lanes.make(tmp_path / "machine", str(base), base)
     (lanes.site_packages(machine) / "plm_book_helpers-0.1.0.dist-info").mkdir()
-    assert colab.changed_packages(machine, base) == []
+    assert colab.changed_packages(machine) == []
     (lanes.site_packages(machine) / "huggingface_hub-9.9.dist-info").mkdir()
-    assert colab.changed_packages(machine, base) == ["huggingface_hub 9.9"]
+    assert colab.changed_packages(machine) == ["huggingface_hub 9.9"]
 
 
 def test_a_chapter_that_does_not_exist_is_named(capsys):
