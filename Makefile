@@ -45,10 +45,10 @@ test: $(READY) assets ## run all tests, every notebook included (FAST=1: only th
 
 lab: $(READY) ## open the notebooks in JupyterLab (NB=11: fetch what chapter 11 needs, and open it)
 	@$(if $(NB),$(BIN)/python -m scripts.chapter_assets $(NB))
-	@$(BIN)/jupyter lab $(if $(NB),$(wildcard notebooks/$(NB)*.ipynb),notebooks)
+	@$(BIN)/jupyter lab $(if $(NB),$(wildcard notebooks/$(NB)-*.ipynb),notebooks)
 
 execute: $(READY) ## run the notebooks in place (NB=11 for one), with clean diffs
-	@$(BIN)/python -m scripts.execute_notebooks $(if $(NB),$(or $(wildcard notebooks/$(NB)*.ipynb),$(NB)))
+	@$(BIN)/python -m scripts.execute_notebooks $(if $(NB),$(or $(wildcard notebooks/$(NB)-*.ipynb),$(NB)))
 
 editions: $(READY) ## make the notebooks of editions/ (Colab, students) from the chapters
 	@$(BIN)/python -m scripts.editions

@@ -33,14 +33,14 @@ def used(notebook: NotebookNode) -> set[str]:
 
 
 def chapter(number: str) -> Path:
-    """The notebook whose name begins with a number, "11".
+    """The notebook of the chapter with this number, "11".
 
     Raises:
-        ValueError: there is none, or there are several.
+        ValueError: there is none.
     """
-    found = sorted((ROOT / "notebooks").glob(f"{number}*.ipynb"))
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} chapters begin with {number!r}; say NB=11 for chapter 11.")
+    found = sorted((ROOT / "notebooks").glob(f"{number}-*.ipynb"))
+    if not found:
+        raise ValueError(f"There is no chapter {number!r}; say NB=11 for chapter 11.")
     return found[0]
 
 

@@ -29,14 +29,14 @@ STARTUP = "import google.colab\n"
 
 
 def chapters(chosen: str | None) -> list[Path]:
-    """The Colab notebooks, or those whose names begin with a number, "11".
+    """The Colab notebooks of all chapters, or of the one with this number, "11".
 
     Raises:
         ValueError: there is none.
     """
-    found = sorted((ROOT / "editions" / "colab").glob(f"{chosen or ''}*.ipynb"))
+    found = sorted((ROOT / "editions" / "colab").glob(f"{chosen or '*'}-*.ipynb"))
     if not found:
-        raise ValueError(f"No chapter begins with {chosen!r}; say NB=11 for chapter 11.")
+        raise ValueError(f"There is no chapter {chosen!r}; say NB=11 for chapter 11.")
     return found
 
 

@@ -40,7 +40,7 @@ def test_the_chapters_assets_are_fetched(monkeypatch):
 
 
 @pytest.mark.parametrize("number", ["99", "1"])
-def test_no_chapter_and_several(monkeypatch, capsys, number):
+def test_a_chapter_that_does_not_exist_is_named(monkeypatch, capsys, number):
     monkeypatch.setattr("sys.argv", ["chapter_assets", number])
     assert chapter_assets.main() == 1
     assert "say NB=11 for chapter 11" in capsys.readouterr().err

@@ -111,5 +111,6 @@ def test_a_changed_package_of_colab_is_found(tmp_path):
 
 
 def test_a_chapter_that_does_not_exist_is_named(capsys):
+    assert [path.name[:3] for path in colab.chapters("01")] == ["01-"]
     assert colab.main(["99"]) == 1
-    assert "No chapter begins with '99'" in capsys.readouterr().err
+    assert "There is no chapter '99'" in capsys.readouterr().err
