@@ -375,7 +375,13 @@ def test_each_exercise_has_its_solution_in_colab_only():
 
 
 def test_make_address_renews_the_editions():
-    command = ["make", "--dry-run", "address", "URL=https://github.com/ada/book"]
+    command = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        "address",
+        "URL=https://github.com/ada/book",
+    ]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     last, then = result.stdout.splitlines()[-2:]
     assert last.endswith("-m scripts.set_address https://github.com/ada/book")
