@@ -1,6 +1,7 @@
 """Settings of every test run; notebooks' kernels inherit the environment."""
 
 import os
+import sys
 
 import pytest
 
@@ -16,12 +17,16 @@ if _processes > 1:
 
 
 @pytest.fixture(autouse=True)
-def _fp32(request, monkeypatch):
-    """A proof doesn't depend on what "auto" finds: here it means fp32, on every processor.
+def _cpu_in_fp32(request, monkeypatch):
+    """A proof doesn't depend on what "auto" finds: here it means the CPU, and fp32 there.
 
-    A test of what "auto" finds is marked `native_precision`. Notebooks aren't touched: their
+    A test of what "auto" finds there is marked `native_precision`. Notebooks aren't touched: their
     proofs name their precision, and their training takes what a reader's would.
     """
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # for processes that a test starts
+    if "torch" in sys.modules:  # a GPU may have been counted before the line above
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
     if "native_precision" not in request.keywords:
         from helpers.training import precision  # noqa: PLC0415 - notebooks alone don't need torch
 

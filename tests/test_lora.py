@@ -6,8 +6,6 @@ What it saves is read by peft where the book's package isn't installed, and the 
 import copy
 import json
 import math
-import subprocess
-import sys
 
 import peft
 import pytest
@@ -34,6 +32,7 @@ from helpers.models.lora import (
     save_lora,
 )
 from tests import tiny
+from tests.stranger import elsewhere
 
 TARGETS = ("query", "value")
 # peft 0.21 asks for a property by a name that transformers 5 has given up.
@@ -168,19 +167,17 @@ def test_dropout_acts_on_the_update_in_training_only():
 # What is saved, in other hands.
 
 STRANGER = """
-import json, sys, warnings
-sys.modules["helpers"] = None  # as where the book's package isn't installed
+import warnings
 import peft, torch, transformers
 
 warnings.filterwarnings("error", message=".*adapter keys")  # peft's "missing" and "unexpected"
-logits = []
-for folder, base, kind, ids in json.load(sys.stdin):
+result = []
+for folder, base, kind, ids in asked:
     model = getattr(transformers, "Auto" + kind).from_pretrained(base, num_labels=3)
     ways = peft.PeftModel.from_pretrained(model, folder), getattr(
         peft, "AutoPeft" + kind).from_pretrained(folder, num_labels=3)
     with torch.no_grad():
-        logits.append([m.eval()(torch.tensor(ids)).logits.tolist() for m in ways])
-print(json.dumps(logits))
+        result.append([m.eval()(torch.tensor(ids)).logits.tolist() for m in ways])
 """
 KINDS = {
     "ModelForSequenceClassification": AutoModelForSequenceClassification,
@@ -206,15 +203,7 @@ def in_other_hands(tmp_path_factory):
             with torch.no_grad():
                 ours.append(model(batch()["input_ids"]).logits)
             asked.append([str(folder / str(len(asked))), base, kind, batch()["input_ids"].tolist()])
-    done = subprocess.run(
-        [sys.executable, "-c", STRANGER],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return ours, json.loads(done.stdout)
+    return ours, elsewhere([(folder, STRANGER)], asked=asked)[0]
 
 
 def test_peft_gives_our_logits_without_this_package(in_other_hands):

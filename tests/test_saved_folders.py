@@ -1,9 +1,6 @@
 """Saved folders in other hands: opened in a fresh process, without the book's package."""
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ from transformers import AutoTokenizer
 from helpers.models.contrastive import PairEncoder
 from helpers.models.modernbert import ModernBert
 from helpers.training.pretrain import main
+from tests.stranger import elsewhere
 
 CHECKPOINTS = Path(__file__).parent.parent / "notebooks" / "checkpoints"
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "omega"]
@@ -52,20 +50,6 @@ result = (mean / mean.norm(dim=1, keepdim=True)).tolist()""",
 }
 
 
-def elsewhere(programs):
-    """The `result` of each program, (folder, code), run in one process that has no `helpers`."""
-    lines = ["import json, os, sys", "sys.modules['helpers'] = None", "results = []"]
-    lines += [f"gaps, prompt = {GAPS}, {PROMPT!r}"]
-    for folder, code in programs:
-        lines += [f"os.chdir({str(folder)!r})", code, "results.append(result)"]
-    lines.append("print(json.dumps(results))")
-    # -I: nothing can be imported from this folder or from PYTHONPATH.
-    command = [sys.executable, "-I", "-c", "\n".join(lines)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def learn_the_words(objective, output, steps):
     """Pretrain on documents that say the words in their order, from one of them to the last."""
     text = output.with_suffix(".txt")
@@ -101,7 +85,7 @@ def results(folders):
         if (folder / "README.md").exists():
             card = re.search("```python\n(.*?)```", (folder / "README.md").read_text(), re.S)[1]
         programs.append((folder, PROGRAMS[name].replace("{card}", card)))
-    return dict(zip(folders, elsewhere(programs), strict=True))
+    return dict(zip(folders, elsewhere(programs, gaps=GAPS, prompt=PROMPT), strict=True))
 
 
 def ours(folder, text):

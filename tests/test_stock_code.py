@@ -4,11 +4,6 @@ What a stock class can hold gives there the predictions that it gives here. What
 refused there: loaded by a class that lacks a part of it, it would predict something else.
 """
 
-import json
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -33,6 +28,7 @@ from helpers.data.tagging import (
 from helpers.models.classification import MeanPoolClassifier, MeanPoolConfig
 from helpers.models.tagging import ShapeTagger, ShapeTaggerConfig
 from helpers.training.loop import TrainingConfig, predict, train
+from tests.stranger import elsewhere
 from tests.tiny import bert_config
 
 TEXTS = ["a goal in the match", "shares fell", "the shares of a club", "a late match"]
@@ -44,15 +40,12 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "goal", "in", "
 VOCABULARY += ["shares", "fell", "of", "club", "late", "met", "franz"]
 VOCABULARY += ["fis", "##ch", "##ler", "ad", "##a"]
 
-# What a reader runs who has transformers and a folder. Prints an answer or an error for each.
+# What a reader runs who has transformers and a folder: an answer or an error for each.
 STRANGER = """
-import json, sys
-sys.modules["helpers"] = None  # the book's package can't be imported
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers import pipeline
 
-asked = json.load(sys.stdin)
-found = {}
+result = {}
 for name, (folder, task, inputs) in asked.items():
     classes = {
         "text-classification": AutoModelForSequenceClassification,
@@ -62,7 +55,7 @@ for name, (folder, task, inputs) in asked.items():
         "text-classification": {"top_k": None},
         "token-classification": {"aggregation_strategy": "first"},
     }
-    found[name] = {}
+    result[name] = {}
     for way, call in {
         "Auto class": lambda: type(classes[task].from_pretrained(folder)).__name__,
         "pipeline": lambda: pipeline(task, folder, device="cpu", **options[task])(
@@ -70,10 +63,9 @@ for name, (folder, task, inputs) in asked.items():
         ),
     }.items():
         try:
-            found[name][way] = call()
+            result[name][way] = call()
         except Exception as error:
-            found[name][way] = f"{type(error).__name__}: {error}"
-print(json.dumps(found, default=float))
+            result[name][way] = f"{type(error).__name__}: {error}"
 """
 
 
@@ -198,18 +190,7 @@ def here_and_there(tmp_path_factory):
         task = "token-classification"
         answer = tiny_tagger(kind, config, root / name, shapes=name == "shapes")
         ask(name, task, SENTENCES, *answer)
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    run = subprocess.run(
-        [sys.executable, "-c", STRANGER],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=root,
-        env=environment | {"HF_HUB_OFFLINE": "1"},
-    )
-    assert run.returncode == 0, run.stderr
-    return here, json.loads(run.stdout)
+    return here, elsewhere([(root, STRANGER)], asked=asked)[0]
 
 
 @pytest.mark.parametrize("name", ["classifier", "MiniLM"])
