@@ -16,10 +16,10 @@ FAST ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env assets book test lab execute editions lint format portability colab bench address lock clean
+.PHONY: help env assets book test lab execute editions lint format portability colab bench gpu-check address lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -71,6 +71,9 @@ bench: $(READY) assets ## measure training, pretraining and generation against o
 	@$(BIN)/python -m benchmarks.finetuning
 	@$(BIN)/python -m benchmarks.generation
 	@$(BIN)/python -m benchmarks.pretraining
+
+gpu-check: $(READY) ## measure `train` on a CUDA GPU against the CPU and other loops (5 minutes)
+	@$(BIN)/python -m benchmarks.gpu
 
 address: $(READY) ## set the project's public address everywhere: make address URL=https://github.com/name/repo
 	@$(BIN)/python -m scripts.set_address $(URL)
