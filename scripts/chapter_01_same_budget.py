@@ -1,14 +1,18 @@
 """The long runs of chapter 01, with the definitions of the chapter itself.
 
+    python -m scripts.chapter_01_same_budget short LSTM 0
+    python -m scripts.chapter_01_same_budget short Transformer 0
     python -m scripts.chapter_01_same_budget language LSTM 0
     python -m scripts.chapter_01_same_budget language Transformer 0
     python -m scripts.chapter_01_same_budget copy LSTM 0
     python -m scripts.chapter_01_same_budget copy Transformer 0
 
-`language` trains one model with one seed for two to three minutes on two CPU cores, measures it on
-the validation articles on the way and on the test articles at the end, and then uses its states
-to classify articles with few labels. `copy` trains on the long-range copy task at five distances
-with one seed. Each call replaces its own rows in notebooks/results/01-same-budget.json.
+`short` trains one model with one seed for the chapter's own number of updates, measures it on the
+test articles, follows its gradient back through the text, and uses its states to classify articles
+with few labels. `language` does the same, but for the gradient, after two to three minutes of
+training on two CPU cores, and measures the model on the validation articles on the way. `copy`
+trains on the long-range copy task at five distances with one seed. Each call replaces its own rows
+in notebooks/results/01-same-budget.json.
 
 The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
 script can't drift apart. They also read the corpus and learn the vocabulary.
@@ -33,59 +37,56 @@ MEASURED = 30_000  # validation tokens, on the way
 DISTANCES, COPY_UPDATES = (5, 10, 20, 40, 80), 300
 
 
-def language(c: SimpleNamespace, name: str, seed: int) -> dict:
-    """Train one language model; its curve, test results and few-label accuracies."""
+def trained(c: SimpleNamespace, name: str, seed: int, updates: int, after=None) -> tuple:
+    """A language model after `updates`, its row of results, and each update's loss and seconds."""
     train_stream = torch.as_tensor(c.streams["train"])
     torch.manual_seed(seed)
     model = c.language_models()[name].to(c.device)
-    untrained = few_labels(c, model)
-    curve = []
-
-    def measure(update: int) -> None:
-        part = c.log_probabilities(model, c.streams["validation"][:MEASURED])
-        curve.append({"updates": update, "validation": round(c.perplexity(part), 3)})
-        print(name, seed, curve[-1], flush=True)
-
-    _, seconds = c.train(
+    untrained = c.few_labels(model)
+    losses, seconds = c.train(
         model,
         lambda generator: c.random_blocks(train_stream, c.BATCH, generator),
-        UPDATES[name],
+        updates,
         c.PEAKS[name],
         seed=seed,
-        after=lambda update: (
-            measure(update) if update % (UPDATES[name] // MEASUREMENTS) == 0 else None
-        ),
+        after=after and (lambda update: after(model, update)),
     )
+    counts = c.KneserNey(c.streams["train"], 5, c.V)
+    five = {n: counts.log_probabilities(c.streams[n]) for n in ("validation", "test")}
+    row = {"model": name, "seed": seed}
+    row |= {key: round(value, 5) for key, value in c.network_results(model, five).items()}
+    row |= {"untrained": untrained, "pretrained": c.few_labels(model)}
+    return model, row, losses, seconds
+
+
+def short(c: SimpleNamespace, name: str, seed: int) -> dict:
+    """The chapter's own training; all losses, and how far back the model looks."""
+    model, row, losses, _ = trained(c, name, seed, c.UPDATES[name])
+    reach = [float(f"{value:.3g}") for value in c.reach(model, c.streams["test"])]
+    losses = [round(loss, 4) for loss in losses]
+    return {"part": "short"} | row | {"losses": losses, "reach": reach}
+
+
+def language(c: SimpleNamespace, name: str, seed: int) -> dict:
+    """The longer training; its curve of validation perplexities."""
+    curve = []
+
+    def measure(model: torch.nn.Module, update: int) -> None:
+        if update % (UPDATES[name] // MEASUREMENTS) == 0:
+            part = c.log_probabilities(model, c.streams["validation"][:MEASURED])
+            curve.append({"updates": update, "validation": round(c.perplexity(part), 3)})
+            print(name, seed, curve[-1], flush=True)
+
+    _, row, _, seconds = trained(c, name, seed, UPDATES[name], after=measure)
     # The median: other work on the machine can stretch single updates.
     per_update = statistics.median(seconds)
     for point in curve:
         point["seconds"] = round(point["updates"] * per_update, 2)
-    log_p = {n: c.log_probabilities(model, c.streams[n]) for n in ("validation", "test")}
-    counts = c.KneserNey(c.streams["train"], 5, c.V)
-    kn = {n: counts.log_probabilities(c.streams[n]) for n in ("validation", "test")}
-    weight = c.best_weight(log_p["validation"], kn["validation"])
-    mixed = c.mix(log_p["test"], kn["test"], weight)
-    return {
-        "part": "language",
-        "model": name,
-        "seed": seed,
+    speed = {
         "seconds per update": round(per_update, 5),
         "tokens per second": round(c.BATCH * c.CONTEXT / per_update),
-        "curve": curve,
-        "test perplexity": round(c.perplexity(log_p["test"]), 3),
-        "test bits per byte": round(c.bits_per_byte(log_p["test"], c.n_bytes["test"]), 5),
-        "weight": weight,
-        "mixed test perplexity": round(c.perplexity(mixed), 3),
-        "mixed test bits per byte": round(c.bits_per_byte(mixed, c.n_bytes["test"]), 5),
-        "untrained": untrained,
-        "pretrained": few_labels(c, model),
     }
-
-
-def few_labels(c: SimpleNamespace, model: torch.nn.Module) -> dict[str, list[float]]:
-    """Test accuracies of linear classifiers on the model's states, by labels of each class."""
-    vectors = c.article_vectors(model)
-    return {str(k): c.few_label_accuracies(vectors, k, c.PROBE_C).tolist() for k in (5, 20)}
+    return {"part": "language"} | speed | row | {"curve": curve}
 
 
 def copy(c: SimpleNamespace, name: str, seed: int) -> list[dict]:
@@ -124,16 +125,17 @@ def save(new: list[dict]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("language", "copy"))
+    parser.add_argument("part", choices=("short", "language", "copy"))
     parser.add_argument("model", choices=tuple(UPDATES))
     parser.add_argument("seed", type=int, nargs="?", default=0, help="default: 0")
     arguments = parser.parse_args()
     started = time.perf_counter()
     c = definitions(CHAPTER)
-    if arguments.part == "language":
-        save([language(c, arguments.model, arguments.seed)])
-    else:
+    if arguments.part == "copy":
         save(copy(c, arguments.model, arguments.seed))
+    else:
+        part = {"short": short, "language": language}[arguments.part]
+        save([part(c, arguments.model, arguments.seed)])
     print(f"{time.perf_counter() - started:.0f} s")
 
 
