@@ -81,16 +81,17 @@ def later_runs(rates: dict[str, float]) -> list[dict[str, Any]]:
     return early + ranks + [settings for settings in final if settings not in early]
 
 
+def training_sentences(c, seed: int):
+    """The sentences of a seed, the same for all methods."""
+    generator = np.random.default_rng(seed)
+    return c.sentences["train"].select(generator.permutation(len(c.sentences["train"]))[:SENTENCES])
+
+
 def run(settings: dict[str, Any]) -> dict[str, Any]:
     """One row of the results; called in a process of its own."""
     c = definitions(CHAPTER)
-    generator = np.random.default_rng(settings["seed"])
-    chosen = generator.permutation(len(c.sentences["train"]))[:SENTENCES]
-    train, validation, test = (
-        c.sentences["train"].select(chosen),
-        c.sentences["validation"],
-        c.sentences["test"],
-    )
+    train = training_sentences(c, settings["seed"])
+    validation, test = c.sentences["validation"], c.sentences["test"]
     method, chosen_rate = settings["method"], settings["kind"] != "rate"
     started = time.perf_counter()
     features, y = c.frozen_features(train), train["labels"][:]

@@ -19,10 +19,13 @@ CHECKPOINTS = NOTEBOOKS / "checkpoints"
 
 
 def definitions(notebook: Path) -> SimpleNamespace:
-    """The names that the notebook's cells tagged `definitions` define, and `device`."""
+    """The names that the notebook's cells tagged `definitions` define, and `device`.
+
+    They run in the notebook's folder, as they do in the notebook.
+    """
     names = {"device": torch.device("cuda" if torch.cuda.is_available() else "cpu")}
     for cell in nbformat.read(notebook, as_version=4).cells:
         if "definitions" in cell.metadata.get("tags", ()):
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(notebook.parent):
                 exec(cell.source, names)
     return SimpleNamespace(**names)
