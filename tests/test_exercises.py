@@ -217,6 +217,28 @@ def test_the_first_failing_case_is_named(capsys):
     )
 
 
+def test_results_can_stand_in_for_a_reference(capsys):
+    results, cases = [torch.tensor([1.0, 4.0]), torch.tensor([9.0])], [([1, 2],), ([3],)]
+
+    def squares(numbers):
+        return torch.tensor([float(n * n) for n in numbers])
+
+    def emptied(numbers):
+        found = squares(numbers)
+        numbers.clear()
+        return found
+
+    assert check_function(squares, results, cases)
+    capsys.readouterr()
+    assert not check_function(lambda numbers: squares([*numbers[:1], 2]), results, cases)
+    assert "in case 2 of 2" in capsys.readouterr().out
+    assert not check_function(emptied, results, cases)
+    assert "argument 1 is not left as it should be" in capsys.readouterr().out
+    assert not check_function(unwritten, results, cases)
+    with pytest.raises(ValueError, match="2 results for 1 case"):
+        check_function(squares, results, cases[:1])
+
+
 @pytest.mark.parametrize(
     ("got", "expected", "why"),
     [

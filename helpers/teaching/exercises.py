@@ -1,7 +1,8 @@
 """Checks for a chapter's exercises: they say right or wrong and why, and keep the answer.
 
-A value or a choice is compared with a salted digest, a function with a reference on cases. An
-exercise that isn't answered yet (`None`, `...`, `NotImplementedError`) is no error, so that a
+A value or a choice is compared with a salted digest, a function on cases with a library's or with
+results that were computed beforehand; a reference written for the check would give the answer away.
+An exercise that isn't answered yet (`None`, `...`, `NotImplementedError`) is no error, so that a
 notebook runs from top to bottom. No check raises because of the reader's answer.
 """
 
@@ -121,7 +122,7 @@ def check_choice(
 
 def check_function(
     function: Any,
-    reference: Callable,
+    reference: Callable | Sequence,
     cases: Sequence[tuple],
     *,
     rtol: float = 1e-4,
@@ -134,7 +135,8 @@ def check_function(
 
     Args:
         function: the reader's function.
-        reference: an independent implementation, from the package or from torch.
+        reference: an independent implementation, from a library; or the results themselves, one
+            for each case, and the function changes no argument.
         cases: one tuple of positional arguments for each case.
         rtol: allowed relative difference of floating-point values.
         atol: allowed absolute difference of floating-point values.
@@ -143,16 +145,19 @@ def check_function(
         True if all cases agree; False if one doesn't, or if the function isn't written yet.
 
     Raises:
-        ValueError: there is no case, or a case isn't a tuple (the author's mistake).
+        ValueError: there is no case, a case isn't a tuple, or there are not as many results as
+            cases (the author's mistake).
     """
     if not cases or not all(isinstance(case, tuple) for case in cases):
         raise ValueError("cases holds one tuple of arguments for each case, and at least one.")
+    if not callable(reference) and len(reference) != len(cases):
+        raise ValueError(f"{len(reference)} results for {len(cases)} cases: give one for each.")
     if function is None or function is ...:
         return _say(_UNANSWERED)
     if not callable(function):
         return _not_yet(f"a function is asked for, and this is {described(function)}.")
     for number, case in enumerate(cases, start=1):
-        expected = _call(reference, case)
+        expected = _call(reference, case) if callable(reference) else (reference[number - 1], case)
         try:
             got = _call(function, case)
             if _is_stub(got[0]) and not _is_stub(expected[0]):
