@@ -1,12 +1,17 @@
 """The training runs of chapter 10, with the definitions of the chapter itself.
 
     python -m scripts.chapter_10_contrastive encoders
+    python -m scripts.chapter_10_contrastive rivals
     python -m scripts.chapter_10_contrastive sweep [number of runs]
 
 `encoders` makes the chapter's two models, from headlines with their bodies and with dropout alone.
 The first one is saved for sentence-transformers, in half precision, as
 notebooks/checkpoints/bbc-headlines. Losses, what the validation articles say and the ranks of the
 test articles are written to notebooks/results/10-encoders.json.
+
+`rivals` writes the ranks of the test articles by the networks that the chapter compares with, the
+masked language model, random weights and MiniLM, to notebooks/results/10-test-ranks.json, in half
+a minute.
 
 Each run of the sweep trains chapter 08's network on pairs of texts with InfoNCE and measures it on
 the validation articles: five temperatures, dropout for pairs, random weights to start from, and
@@ -34,6 +39,7 @@ from scripts.chapter_definitions import CHECKPOINTS, NOTEBOOKS, RESULTS, definit
 CHAPTER = NOTEBOOKS / "10-sentence-embeddings.ipynb"
 FILE = RESULTS / "10-contrastive.json"
 ENCODERS = RESULTS / "10-encoders.json"
+TEST_RANKS = RESULTS / "10-test-ranks.json"
 FOLDER = CHECKPOINTS / "bbc-headlines"
 PAIRS, DROPOUT = "headline and body", "dropout"
 RUNS = [
@@ -97,6 +103,12 @@ def encoders(c: SimpleNamespace) -> None:
     ENCODERS.write_text(json.dumps(results) + "\n", "utf-8")
 
 
+def rivals(c: SimpleNamespace) -> None:
+    """How the networks that weren't trained on our pairs rank the test articles."""
+    lines = [f"{json.dumps(name)}: {found}" for name, found in c.rival_ranks().items()]
+    TEST_RANKS.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
 def sweep(c: SimpleNamespace, limit: int | None) -> None:
     """The runs of `RUNS` that are missing, at most `limit` of them."""
     weights = (c.CHECKPOINT / "model.safetensors").read_bytes()
@@ -115,13 +127,15 @@ def sweep(c: SimpleNamespace, limit: int | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("encoders", "sweep"))
+    parser.add_argument("what", choices=("encoders", "rivals", "sweep"))
     parser.add_argument("limit", type=int, nargs="?", help="runs of the sweep; all by default")
     arguments = parser.parse_args()
     with contextlib.chdir(CHAPTER.parent):
         c = definitions(CHAPTER)
         if arguments.what == "encoders":
             encoders(c)
+        elif arguments.what == "rivals":
+            rivals(c)
         else:
             sweep(c, arguments.limit)
 
