@@ -187,3 +187,11 @@ def test_training_brings_pairs_together():
     after = model.eval()(**batch)
     assert after.loss < before.loss - 0.3
     assert ranks(after.logits).float().mean() <= ranks(before.logits).float().mean()
+
+
+@pytest.mark.parametrize("max_length", [33, 2])
+def test_a_length_that_the_encoder_cannot_read_is_not_saved(max_length, tmp_path):
+    model, folder = PairEncoder(encoder()), tmp_path / "sentences"
+    with pytest.raises(ValueError, match=rf"max_length is {max_length}; .*\b32\b"):
+        model.save_pretrained(folder, tokenizer=None, max_length=max_length)
+    assert not folder.exists()

@@ -201,7 +201,15 @@ class PairEncoder(nn.Module):
             folder: made if absent.
             tokenizer: of the encoder.
             max_length: pieces, [CLS] and [SEP] among them, that are read of a text.
+
+        Raises:
+            ValueError: `max_length` isn't between 3 and the encoder's positions.
         """
+        positions = self.encoder.config.max_positions
+        if not 3 <= max_length <= positions:
+            raise ValueError(
+                f"max_length is {max_length}; expected 3 to {positions}, the encoder's positions."
+            )
         # Seconds to import, and wanted for saving alone.
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415
         from sentence_transformers.sentence_transformer.modules import (  # noqa: PLC0415
