@@ -1,6 +1,8 @@
 """The corpora: exact counts, no text in two splits, and files that are not what they should be."""
 
+import json
 import random
+import shutil
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -9,7 +11,10 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
-from helpers.data import assets, corpora
+from helpers.data import assets, corpora, disk
+
+ENTRY = {"size": 0, "sha256": ""}  # of a manifest, where names alone are read
+REAL_PATH = assets.path
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +42,12 @@ def files(tmp_path, monkeypatch):
     """A folder that stands in for any asset."""
     monkeypatch.setattr(corpora.assets, "path", lambda name: str(tmp_path))
     return tmp_path
+
+
+def article(folder, name, content):
+    (folder / name).parent.mkdir()
+    (folder / name).write_bytes(content)
+    (folder / disk.MANIFEST).write_text(json.dumps({"files": {name: ENTRY}}))
 
 
 def class_counts(split):
@@ -96,15 +107,15 @@ def test_bbc_rows_are_text(bbc):
     assert "a £15.8m signing from Parma" in everything  # the one file in Windows-1252
 
 
-def test_bbc_does_not_depend_on_the_order_of_files(bbc, monkeypatch):
-    real = Path.glob
-
-    def shuffled(self, pattern):
-        found = list(real(self, pattern))
-        random.Random(0).shuffle(found)
-        return iter(found)
-
-    monkeypatch.setattr(Path, "glob", shuffled)
+def test_bbc_reads_what_the_manifest_names_in_any_order(bbc, tmp_path, files):
+    """Not a file that someone put there, nor the shadow of one that a Mac left."""
+    whole = Path(REAL_PATH("bbc-news"))
+    names = list(disk.read_manifest(whole)["files"])
+    random.Random(0).shuffle(names)
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (tmp_path / disk.MANIFEST).write_text(json.dumps({"files": dict.fromkeys(names, ENTRY)}))
+    (tmp_path / "tech" / "zzz.txt").write_text("A planted headline\n\nA planted body\n")
+    (tmp_path / "tech" / "._001.txt").write_bytes(b"\x00\x05\x16\x07")
     assert_same(corpora.bbc_news(), bbc)
 
 
@@ -125,8 +136,7 @@ def test_a_near_duplicate_is_dropped_and_the_longer_text_stays():
 
 
 def test_bbc_names_a_file_in_no_known_encoding(files):
-    (files / "tech").mkdir()
-    (files / "tech" / "001.txt").write_bytes(b"A headline\n\nA body with \x81 in it\n")
+    article(files, "tech/001.txt", b"A headline\n\nA body with \x81 in it\n")
     with pytest.raises(ValueError, match=r"001\.txt is neither UTF-8 \(byte 24 is 0x81\)"):
         corpora.bbc_news()
 
@@ -135,8 +145,7 @@ def test_bbc_names_a_file_in_no_known_encoding(files):
     ("name", "text"), [("tech/1.txt", "A headline"), ("tech/1.txt", ""), ("food/1.txt", "A\n\nB")]
 )
 def test_bbc_names_a_file_that_is_no_article(files, name, text):
-    (files / name).parent.mkdir()
-    (files / name).write_text(text)
+    article(files, name, text.encode())
     with pytest.raises(ValueError, match=rf"{name} should hold a headline and an article"):
         corpora.bbc_news()
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MEETING = "helpers.training.pretrain"  # composes data, models and training
-FOR_ALL = ("helpers.data.assets", "helpers.hardware")
+FOR_ALL = ("helpers.data.assets", "helpers.data.disk", "helpers.hardware")
 
 
 def modules():

