@@ -1,7 +1,12 @@
 """`train` against loops written out by hand, its settings one by one, and bad input."""
 
+import dataclasses
+import functools
 import math
 import shutil
+import sys
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from datasets import Dataset, Features, List, Value
 
+from helpers.training import checkpoints
 from helpers.training import precision as precision_module
 from helpers.training import run as run_module
 from helpers.training.batches import plan_epoch, sequence_lengths, take
@@ -39,6 +45,13 @@ def fit(model=None, data=None, evaluate=None, **changes):
     model = model or classifier()
     data = data if data is not None else classification_data()
     return model, train(model, data, config(**changes), collate_fn=collate, evaluate=evaluate)
+
+
+def dropping_more():
+    """A model whose configuration doesn't say what was changed in it."""
+    model = classifier()
+    model.dropout.p = 0.3
+    return model
 
 
 def validation_loss(model):
@@ -541,12 +554,19 @@ def test_a_finished_run_comes_back_as_it_was(tmp_path):
         assert torch.equal(a, b)
 
 
-def test_only_the_newest_checkpoints_stay(tmp_path):
-    (tmp_path / "step-00000099.partial").mkdir()  # as a killed run leaves it
-    (tmp_path / "notes.partial").touch()  # the user's own
-    resumable(tmp_path)
-    names = ["notes.partial", "step-00000009", "step-00000010"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == names
+def test_only_the_newest_checkpoints_stay_and_whatever_is_not_the_runs_own(tmp_path):
+    for left in ("step-00000099.partial", "step-00000001.replaced"):  # by a killed run
+        (tmp_path / left).mkdir()
+    own = {"step-00000002-keep", "step-00000004.bak", "step-best", "step-123", "step-000000010"}
+    for name in own:
+        (tmp_path / name).mkdir()
+    for name in ("step-notes.txt", "step-00000077", "notes.partial"):
+        (tmp_path / name).touch()
+    expected = own | {"step-notes.txt", "step-00000077", "notes.partial", ".lock"}
+    _, history = resumable(tmp_path)
+    written = {"step-00000009", "step-00000010"}
+    assert {p.name for p in tmp_path.iterdir()} == expected | written
+    assert resumable(tmp_path)[1].losses == history.losses
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
@@ -576,7 +596,7 @@ def test_weights_that_lie_transposed_in_memory(tmp_path):
 
     settings = {"evaluate": lambda _: {"f1": 1.0}, "best_metric": "f1", "evaluate_every": 10}
     model, history = resumable(tmp_path, model=transposed(), **settings)
-    checkpoints = sorted(tmp_path.iterdir())
+    checkpoints = sorted(tmp_path.glob("step-*"))
     shutil.rmtree(checkpoints[1])  # so the last update is done again
     again, history_again = resumable(tmp_path, model=transposed(), **settings)
     assert history.losses == history_again.losses
@@ -584,14 +604,29 @@ def test_weights_that_lie_transposed_in_memory(tmp_path):
         assert torch.equal(a, b)
 
 
+def one_row_changed(column):
+    data = list(classification_data())
+    row = 17  # of 40; neither at an end nor in the middle
+    changed = {"input_ids": data[row]["input_ids"][::-1], "labels": (data[row]["labels"] + 1) % 3}
+    data[row] = data[row] | {column: changed[column]}
+    return data
+
+
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
         ({"learning_rate": 2e-2}, "learning_rate: 0.01 there, 0.02 now"),
         ({"model": classifier(num_labels=4)}, "model: "),
+        ({"model": classifier(num_attention_heads=4)}, "num_attention_heads: 2 there, 4 now"),
+        ({"model": classifier(dropout=0.2)}, "hidden_dropout_prob: 0.1 there, 0.2 now"),
+        ({"model": classifier(hidden_act="relu")}, "hidden_act: 'gelu' there, 'relu' now"),
+        ({"model": dropping_more()}, "model: "),
         ({"data": classification_data(seed=3)}, "dataset: '40 rows"),
+        ({"data": one_row_changed("input_ids")}, "dataset: '40 rows"),
+        ({"data": one_row_changed("labels")}, "dataset: '40 rows"),
+        ({"data": Dataset.from_list(one_row_changed("labels"))}, "dataset: '40 rows"),
         ({"batch_size": 4}, "batch_size: 8 there, 4 now"),
-        ({"data": [row | {"labels": 0} for row in classification_data()]}, "dataset: '40 rows"),
+        ({"steps": 4}, "updates: 10 there, 4 now"),
     ],
 )
 def test_a_checkpoint_of_another_run(tmp_path, changes, name):
@@ -600,12 +635,150 @@ def test_a_checkpoint_of_another_run(tmp_path, changes, name):
         resumable(tmp_path, **changes)
 
 
-def test_a_damaged_checkpoint(tmp_path):
-    resumable(tmp_path)
-    weights = tmp_path / "step-00000010" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="Delete this folder to go on from the one before"):
-        resumable(tmp_path)
+def test_the_same_rows_are_the_same_run_whatever_holds_them(tmp_path):
+    _, history = resumable(tmp_path)
+    assert resumable(tmp_path, data=list(classification_data()))[1].losses == history.losses
+
+
+CUT = 6
+
+
+def cutting(examples):
+    return collate([{**e, "input_ids": e["input_ids"][:CUT]} for e in examples])
+
+
+def cutting_to(length):
+    return lambda examples: collate([{**e, "input_ids": e["input_ids"][:length]} for e in examples])
+
+
+@dataclasses.dataclass
+class Cutting:
+    length: int
+
+    def __call__(self, examples):
+        return cutting_to(self.length)(examples)
+
+
+class Cutter:
+    def __init__(self, length):
+        self.length = length
+
+    def cut(self, examples):
+        return cutting_to(self.length)(examples)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        cutting_to,
+        Cutting,
+        lambda length: Cutter(length).cut,
+        lambda length: functools.partial(lambda n, examples: cutting_to(n)(examples), length),
+    ],
+)
+def test_a_function_is_part_of_what_a_run_is(tmp_path, monkeypatch, make):
+    def go(function):
+        settings = config(checkpoint_dir=tmp_path, resume=True)
+        return train(classifier(), classification_data(), settings, collate_fn=function)
+
+    assert go(make(5)).losses == go(make(5)).losses
+    with pytest.raises(CheckpointError, match="collate_fn: "):
+        go(make(6))
+    with pytest.raises(CheckpointError, match="collate_fn: "):
+        go(collate)
+    shutil.rmtree(tmp_path)
+    go(cutting)
+    monkeypatch.setattr(sys.modules[__name__], "CUT", 5)
+    with pytest.raises(CheckpointError, match="collate_fn: "):
+        go(cutting)
+
+
+def test_a_run_goes_on_to_more_epochs_when_it_is_told(tmp_path):
+    constant = {"schedule": "constant", "warmup_ratio": 0.0}
+    whole, expected = fit(epochs=4, **constant)
+    resumable(tmp_path, **constant)
+    with pytest.raises(CheckpointError, match=r"epochs: 2 there, 4 now[\s\S]*extend=True"):
+        resumable(tmp_path, epochs=4, **constant)
+    model, history = resumable(tmp_path, epochs=4, extend=True, **constant)
+    assert history.losses == expected.losses
+    for a, b in zip(model.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(a, b)
+    # Now it is that run; only a longer one is an extension.
+    assert resumable(tmp_path, epochs=4, **constant)[1].losses == expected.losses
+    with pytest.raises(CheckpointError, match="updates: 20 there, 10 now"):
+        resumable(tmp_path, extend=True, **constant)
+
+
+def test_a_new_run_starts_from_a_checkpoints_weights(tmp_path):
+    trained, _ = fit(checkpoint_dir=tmp_path)
+    model = classifier(seed=5)
+    checkpoints.load_weights(tmp_path / "step-00000010", model)
+    for a, b in zip(model.parameters(), trained.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("name", ["model", "optimizer", "best", "state", "manifest"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_gone_on_from(
+    tmp_path, damage, name
+):
+    options = {"evaluate": validation_loss, "best_metric": "loss", "higher_is_better": False}
+    _, history = resumable(tmp_path, **options)
+    (file,) = (tmp_path / "step-00000010").glob(f"{name}.*")
+    damage(file)
+    with pytest.raises(CheckpointError, match="step-00000009 is whole") as caught:
+        resumable(tmp_path, **options)
+    assert file.name in str(caught.value)
+    shutil.rmtree(file.parent)
+    assert resumable(tmp_path, **options)[1].losses == history.losses
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
+    """A limit on a file's size stands in for the disk's end: the system refuses to write on."""
+    resource = pytest.importorskip("resource")
+    fit(checkpoint_dir=tmp_path, epochs=1)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "step-00000005").iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match="step-00000005 is as it was") as caught:
+            resumable(tmp_path, epochs=2, extend=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert "step-00000006" in str(caught.value)
+    assert [p.name for p in tmp_path.glob("step*")] == ["step-00000005"]
+    assert {p.name: p.read_bytes() for p in (tmp_path / "step-00000005").iterdir()} == before
+
+
+def test_a_run_that_was_interrupted_before_its_first_checkpoint_says_so(tmp_path):
+    model, seen = classifier(), []
+
+    def interrupted(examples):
+        seen.append(examples)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return collate(examples)
+
+    settings = config(checkpoint_dir=tmp_path, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, classification_data(), settings, collate_fn=interrupted)
+    with pytest.warns(UserWarning, match="Load the model again"):
+        fit(model, checkpoint_dir=tmp_path, resume=True)
+    with warnings.catch_warnings(action="error"):
+        fit(model)
+        fit(classifier(), checkpoint_dir=tmp_path, resume=True)
 
 
 def test_flushing_seldom_loses_no_record(monkeypatch):

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,18 @@ from helpers.training import checkpoints
 BATCHES = 48  # that the first process collates: 24 updates of 2, and one for the checks
 
 
-def launch(folder: Path, *options: str, processes: int = 1) -> int:
-    """Run tests.training_process to its end; returns the exit code."""
+def start(folder: Path, *options: str, processes: int = 1) -> subprocess.Popen:
     folder.mkdir(exist_ok=True)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     command = [sys.executable, *(launcher if processes > 1 else []), "-m", "tests.training_process"]
-    done = subprocess.run(
-        [*command, str(folder), *options], check=False, capture_output=True, text=True, timeout=300
-    )
-    print(done.stderr[-3000:])
-    return done.returncode
+    return subprocess.Popen([*command, str(folder), *options], stderr=subprocess.PIPE, text=True)
+
+
+def launch(folder: Path, *options: str, processes: int = 1) -> int:
+    """Run tests.training_process to its end; returns the exit code."""
+    process = start(folder, *options, processes=processes)
+    print(process.communicate(timeout=300)[1][-3000:])
+    return process.returncode
 
 
 def result(folder: Path) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -73,6 +76,29 @@ def test_two_processes_with_half_the_batch_equal_one(tmp_path):
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=2e-5)
     for name, value in one_weights.items():
         torch.testing.assert_close(two_weights[name], value, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_of_two_starts_in_one_folder_one_runs_and_the_other_is_told(
+    tmp_path, uninterrupted, processes
+):
+    half = ["--half"] if processes == 2 else []
+    first = start(tmp_path, "--wait-at", "20", *half, processes=processes)
+    owner = tmp_path / "checkpoints" / ".owner.json"
+    while not owner.exists():
+        assert first.poll() is None
+        time.sleep(0.1)
+    second = start(tmp_path, *half, processes=processes)
+    errors = second.communicate(timeout=300)[1]
+    assert second.returncode != 0
+    pid = json.loads(owner.read_text())["pid"]
+    assert f"InUseError: {tmp_path / 'checkpoints'} is in use: process {pid} on " in errors
+    (tmp_path / "go").touch()
+    first.communicate(timeout=300)
+    assert first.returncode == 0
+    numbers, weights = result(tmp_path)
+    assert numbers == uninterrupted[processes][0]
+    assert all(torch.equal(weights[k], v) for k, v in uninterrupted[processes][1].items())
 
 
 def test_a_checkpoint_is_not_for_another_number_of_processes(tmp_path):

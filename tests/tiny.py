@@ -8,23 +8,24 @@ VOCABULARY = 50
 POSITIONS = 32
 
 
-def bert_config(*, dropout: float = 0.1, num_labels: int = 3) -> BertConfig:
-    return BertConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=POSITIONS,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        num_labels=num_labels,
-    )
+def bert_config(*, dropout: float = 0.1, num_labels: int = 3, **changes) -> BertConfig:
+    settings = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": POSITIONS,
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+        "num_labels": num_labels,
+    }
+    return BertConfig(**(settings | changes))
 
 
-def classifier(*, dropout: float = 0.1, num_labels: int = 3) -> BertForSequenceClassification:
-    torch.manual_seed(0)
-    return BertForSequenceClassification(bert_config(dropout=dropout, num_labels=num_labels))
+def classifier(*, seed: int = 0, **changes) -> BertForSequenceClassification:
+    torch.manual_seed(seed)
+    return BertForSequenceClassification(bert_config(**changes))
 
 
 def tagger(*, dropout: float = 0.1, num_labels: int = 3) -> BertForTokenClassification:

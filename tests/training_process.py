@@ -1,16 +1,18 @@
 """A small training run as a program of its own, for tests that kill it or start it twice.
 
-    python -m tests.training_process FOLDER [--kill-at N] [--half] [--dropout P]
+    python -m tests.training_process FOLDER [--kill-at N] [--wait-at N] [--half] [--dropout P]
 
 Writes FOLDER/result.json (losses, evaluations) and FOLDER/result.safetensors (weights) when
 it gets to its end. With --kill-at, the first process sends itself SIGKILL when it collates
-its N-th batch. With --half, the batch is half as large: for two processes.
+its N-th batch; with --wait-at, it waits there for a file FOLDER/go. With --half, the batch is
+half as large: for two processes.
 """
 
 import argparse
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import torch
@@ -25,6 +27,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kill-at", type=int)
+    parser.add_argument("--wait-at", type=int)
     parser.add_argument("--half", action="store_true")
     parser.add_argument("--dropout", type=float, default=0.1)
     arguments = parser.parse_args()
@@ -37,6 +40,8 @@ def main():
         collated += 1
         if collated == arguments.kill_at and group.is_main_process:
             os.kill(os.getpid(), signal.SIGKILL)
+        while collated == arguments.wait_at and not (arguments.folder / "go").exists():
+            time.sleep(0.1)
         batch = collate(examples)
         # A random mask, as in masked language modelling: it must come back after a resume.
         keep = torch.rand(batch["labels"].shape) < 0.8

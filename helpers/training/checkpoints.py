@@ -6,26 +6,40 @@ A checkpoint is a folder `step-00000120` with
     optimizer.safetensors  the optimizer's tensors, named <parameter>|<state>
     best.safetensors       the best weights so far, if the run keeps them
     state.json             step, history, and what the run must match to go on
+    manifest.json          size and digest of each of these, compared before they are read
 
-It is written under another name and renamed when complete, so a run killed at any moment
-leaves whole checkpoints only. With several machines, the folder must be on shared storage.
+A run killed at any moment leaves whole checkpoints only, and so does a power cut: see
+`helpers.data.disk`. Only folders of such a name are read or pruned; a copy `step-00000120-keep` is
+left alone. With several machines, the folder must be on shared storage.
+
+A new run starts from a checkpoint's weights, with its own settings and its own folder, by
+
+    checkpoints.load_weights("runs/first/step-00000120", model)
 """
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
 
+from helpers.data import disk
+
 KEEP = 2  # the newest, and one more in case the disk damages it
-_PARTIAL = ".partial"
+LENGTH = ("epochs", "steps", "updates")  # what differs in a run that is to be longer
+ANEW = (
+    "To start a new run from its weights: helpers.training.checkpoints.load_weights(<the "
+    "checkpoint's folder>, model), and another checkpoint_dir."
+)
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that can't be used: incomplete, or of another model, data or config."""
+    """A checkpoint that can't be written or used: damaged, or of another run."""
 
 
 @dataclass
@@ -41,9 +55,14 @@ class Progress:
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest complete checkpoint in `folder`, or None."""
-    found = sorted(p for p in folder.glob("step-*") if p.suffix != _PARTIAL)
-    return found[-1] if found else None
+    """The newest checkpoint in `folder`, or None."""
+    return next(iter(_newest_first(folder)), None)
+
+
+def _newest_first(folder: Path, ending: str = "") -> list[Path]:
+    own = re.compile(r"step-\d{8}" + ending)
+    found = (path for path in folder.glob("step-*") if own.fullmatch(path.name))
+    return sorted((path for path in found if path.is_dir()), reverse=True)
 
 
 def save(
@@ -56,25 +75,34 @@ def save(
     best_weights: dict[str, torch.Tensor] | None,
     fingerprint: dict,
 ) -> Path:
-    """Write the checkpoint of `progress.step` and drop all but the newest `KEEP`."""
+    """Write the checkpoint of `progress.step` and drop all but the newest `KEEP`.
+
+    Raises:
+        CheckpointError: the disk is full, or fails otherwise; the checkpoints there stay whole.
+    """
     target = folder / f"step-{progress.step:08d}"
-    partial = target.with_suffix(_PARTIAL)
-    for leftover in folder.glob(f"step-*{_PARTIAL}"):
-        shutil.rmtree(leftover)
-    partial.mkdir(parents=True)
-    save_model(model, str(partial / "model.safetensors"))
-    save_file(_optimizer_tensors(model, optimizer), partial / "optimizer.safetensors")
-    if best_weights is not None:
-        save_file(best_weights, partial / "best.safetensors")
     state = {"fingerprint": fingerprint, "scaler": scaler.state_dict(), **vars(progress)}
-    # Metrics are often numpy's numbers or arrays, which json doesn't know.
-    text = json.dumps(state, default=lambda value: value.tolist())
-    (partial / "state.json").write_text(text, encoding="utf-8")
-    if target.exists():  # the same step again, after a resume from an older checkpoint
-        shutil.rmtree(target)
-    partial.rename(target)
-    for old in sorted(folder.glob("step-*"))[:-KEEP]:
-        shutil.rmtree(old)
+    for leftover in _newest_first(folder, rf"(\{disk.PARTIAL}|\{disk.REPLACED})"):
+        shutil.rmtree(leftover)
+    try:
+        with disk.new_folder(target) as new:
+            save_model(model, str(new / "model.safetensors"))
+            save_file(_optimizer_tensors(model, optimizer), new / "optimizer.safetensors")
+            if best_weights is not None:
+                save_file(best_weights, new / "best.safetensors")
+            # Metrics are often numpy's numbers or arrays, which json doesn't know.
+            text = json.dumps(state, default=lambda value: value.tolist())
+            (new / "state.json").write_text(text, encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        last = latest(folder)
+        free = shutil.disk_usage(folder).free / 1e6
+        raise CheckpointError(
+            f"The checkpoint {target} can't be written, with {free:,.0f} MB free there: {error}. "
+            + (f"{last} is as it was. " if last else "There is no earlier one. ")
+            + "Make room, then start the run again with resume=True."
+        ) from None
+    for old in _newest_first(folder)[KEEP:]:
+        disk.remove(old)
     return target
 
 
@@ -85,44 +113,66 @@ def load(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     fingerprint: dict,
+    extend: bool = False,
 ) -> tuple[Progress, dict[str, torch.Tensor] | None]:
     """Put a run back to where `checkpoint` left it; returns its progress and best weights.
+
+    Args:
+        extend: whether the run may now be longer.
 
     Raises:
         CheckpointError: if the checkpoint is of another model, data or config (it names
             what differs), or if a file of it is missing or damaged.
     """
-    try:
-        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-        _check_fingerprint(checkpoint, state.pop("fingerprint"), fingerprint)
-        load_model(model, checkpoint / "model.safetensors", device=_device(model))
-        tensors = load_file(checkpoint / "optimizer.safetensors", device=_device(model))
-        best = checkpoint / "best.safetensors"
-        best_weights = load_file(best) if best.exists() else None
-    except CheckpointError:
-        raise
-    except Exception as error:
-        raise CheckpointError(
-            f"The checkpoint {checkpoint} can't be read ({type(error).__name__}: {error}). "
-            "Delete this folder to go on from the one before it."
-        ) from error
+    _check_whole(checkpoint)
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    _check_fingerprint(checkpoint, state.pop("fingerprint"), fingerprint, extend)
+    device = _device(model)
+    load_model(model, checkpoint / "model.safetensors", device=device)
+    tensors = load_file(checkpoint / "optimizer.safetensors", device=device)
     _restore_optimizer(model, optimizer, tensors)
     scaler.load_state_dict(state.pop("scaler"))
-    return Progress(**state), best_weights
+    has_best = "best.safetensors" in disk.read_manifest(checkpoint)["files"]
+    return Progress(**state), load_file(checkpoint / "best.safetensors") if has_best else None
 
 
-def _check_fingerprint(checkpoint: Path, saved: dict, current: dict):
-    differing = [
-        f"{key}: {saved.get(key)!r} there, {current.get(key)!r} now"
-        for key in sorted(saved.keys() | current.keys())
-        if saved.get(key) != current.get(key)
-    ]
-    if differing:
-        raise CheckpointError(
-            f"The checkpoint {checkpoint} is of another run:\n  "
-            + "\n  ".join(differing)
-            + "\nGo on with the settings it was made with, or train in another checkpoint_dir."
-        )
+def load_weights(checkpoint: str | Path, model: nn.Module) -> None:
+    """Put a checkpoint's weights into a model of the same shapes, for a new run.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+        RuntimeError: the weights aren't those of such a model.
+    """
+    _check_whole(Path(checkpoint))
+    load_model(model, Path(checkpoint) / "model.safetensors", device=_device(model))
+
+
+def _check_whole(checkpoint: Path) -> None:
+    damage = disk.damage(checkpoint)
+    if not damage:
+        return
+    others = [path for path in _newest_first(checkpoint.parent) if path < checkpoint]
+    older = next((path for path in others if not disk.damage(path)), None)
+    raise CheckpointError(
+        f"The checkpoint {checkpoint} is damaged, and nothing was changed: {damage[0]} "
+        + (f"{older} is whole: to go on from there, " if older else "No older one is whole: ")
+        + f"delete {checkpoint.name} and start the run again."
+    )
+
+
+def _check_fingerprint(checkpoint: Path, saved: dict, current: dict, extend: bool) -> None:
+    longer = current.get("updates", 0) > saved.get("updates", 0)
+    if extend and longer:
+        saved = saved | {key: current[key] for key in LENGTH}
+    if not (differing := disk.differences(saved, current)):
+        return
+    more = "To train longer, set extend=True. " if longer and not extend else ""
+    raise CheckpointError(
+        f"The checkpoint {checkpoint} is of another run:\n  "
+        + "\n  ".join(differing)
+        + f"\nGo on with the settings it was made with, or train in another checkpoint_dir. {more}"
+        + ANEW
+    )
 
 
 def _device(model: nn.Module) -> str:

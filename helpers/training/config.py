@@ -45,6 +45,7 @@ class TrainingConfig:
     checkpoint_dir: str | Path | None = None  # None: keep no checkpoints
     checkpoint_every: int | None = None  # steps; None: at the end of each epoch
     resume: bool = False  # go on from the last checkpoint in checkpoint_dir, if there is one
+    extend: bool = False  # then to more epochs or steps; the rate takes the longer run's schedule
 
     num_workers: int = 0  # processes that collate ahead; 2 to 8 keep a GPU fed
     progress: bool | None = None  # None: show a bar unless PLM_PROGRESS=0 is set
@@ -104,6 +105,8 @@ class TrainingConfig:
                 "best_metric='loss' with higher_is_better=True would keep the worst weights: "
                 "set higher_is_better=False"
             )
+        if self.extend and not self.resume:
+            raise ValueError("extend=True needs resume=True: it makes a run longer that is there")
         if self.checkpoint_dir is None and (self.checkpoint_every or self.resume):
             raise ValueError(
                 f"checkpoint_every={self.checkpoint_every}, resume={self.resume}: "

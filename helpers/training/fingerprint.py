@@ -1,8 +1,12 @@
-"""What a checkpoint must match for a run to go on from it exactly."""
+"""What a run is: settings, model, all rows, functions. A checkpoint must match it to go on."""
 
+import dis
+import functools
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from types import CodeType, FunctionType, MethodType
 
 import numpy as np
 from torch import nn
@@ -10,35 +14,127 @@ from torch import nn
 from helpers.training.batches import take
 from helpers.training.config import TrainingConfig
 
-# Settings that may differ when a run goes on: they change no number.
-FREE_TO_CHANGE = ("checkpoint_dir", "checkpoint_every", "resume", "num_workers", "progress")
-COMPARED = ("input_ids", "labels", "label")
-SAMPLED_ROWS = 64  # enough to notice another corpus, few enough for a corpus of any size
+# Settings that may differ when a run goes on: they change no number of the updates to come.
+FREE_TO_CHANGE = (
+    *("checkpoint_dir", "checkpoint_every", "resume", "extend"),
+    *("num_workers", "progress"),
+)
+NOT_THE_MODEL = ("_name_or_path", "transformers_version")  # where its configuration came from
+NOT_THE_MODULE = ("training", "gradient_checkpointing")  # as it is used; the second saves memory
+PLAIN = (bool, int, float, str, bytes, list, tuple, dict, type(None))
+ROWS = 1000  # read at a time
 
 
 def fingerprint(
     model: nn.Module,
     dataset: Sequence,
-    lengths: np.ndarray,
     config: TrainingConfig,
-    precision: str,
-    processes: int,
+    functions: Mapping[str, Callable | None],
+    **resolved: object,
 ) -> dict:
-    """A flat, JSON-ready description of the run; `precision` is the resolved one."""
+    """A flat description of the run in JSON's types, equal for equal runs in other processes.
+
+    Args:
+        model: its configuration, its parameters' shapes and its modules' plain attributes count.
+        dataset: all values of all rows count; or its attribute `digest`, where it has one.
+        config: all but `FREE_TO_CHANGE`.
+        functions: their names and bytecode count, the numbers and strings that they read and the
+            bytecode of the functions that they call; of other things the class.
+        resolved: what else must be the same, such as the precision that "auto" became.
+    """
     settings = {k: v for k, v in asdict(config).items() if k not in FREE_TO_CHANGE}
-    shapes = [(name, tuple(p.shape), p.requires_grad) for name, p in model.named_parameters()]
-    rows = np.unique(np.linspace(0, len(lengths) - 1, SAMPLED_ROWS).astype(int))
-    examples = [
-        [np.asarray(example[key]).tolist() for key in COMPARED if key in example]
-        for example in take(dataset, rows)
-    ]
-    return settings | {
-        "precision": precision,
-        "processes": processes,
-        "model": f"{type(model).__name__} {_digest(shapes)}",
-        "dataset": f"{len(lengths)} rows {_digest([lengths.tolist(), examples])}",
+    options = getattr(model, "config", None) or {}
+    if not isinstance(options, Mapping):
+        options = getattr(options, "to_dict", lambda: vars(model.config))()
+    settings |= {f"model.config.{k}": v for k, v in options.items() if k not in NOT_THE_MODEL}
+    settings |= resolved | {
+        "model": f"{type(model).__name__} {_digest(_structure(model))}",
+        "dataset": f"{len(dataset)} rows {_rows_digest(dataset)}",
+        **{key: f"{_name(f)} {_digest(f)}" for key, f in functions.items() if f is not None},
     }
+    return json.loads(_text(settings))  # as a checkpoint gives it back
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, default=_plain, skipkeys=True)
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:12]
+    return hashlib.sha256(_text(value).encode()).hexdigest()[:12]
+
+
+def _rows_digest(dataset: Sequence) -> str:
+    if hasattr(dataset, "digest"):
+        return dataset.digest
+    digest = hashlib.sha256()
+    for start in range(0, len(dataset), ROWS):
+        rows = np.arange(start, min(start + ROWS, len(dataset)))
+        digest.update(_text(take(dataset, rows)).encode())
+    return digest.hexdigest()[:12]
+
+
+def _structure(model: nn.Module) -> list:
+    parameters = [(n, p.shape, p.requires_grad) for n, p in model.named_parameters()]
+    modules = [(name, _name(module), _options(module)) for name, module in model.named_modules()]
+    return [parameters, modules]
+
+
+def _options(module: nn.Module) -> dict[str, object]:
+    options = {k: v for k, v in vars(module).items() if k[0] != "_" and k not in NOT_THE_MODULE}
+    return _shallows(options)
+
+
+def _name(value: object) -> str:
+    value = value if hasattr(value, "__qualname__") else type(value)
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def _shallow(value: object) -> object:
+    if isinstance(value, FunctionType):
+        return _code(value.__code__)
+    return value if isinstance(value, PLAIN) else _name(value)
+
+
+def _shallows(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: _shallow(value) for name, value in sorted(values.items())}
+
+
+def _plain(value: object) -> object:
+    """What JSON doesn't know, by what it does know."""
+    if hasattr(value, "tolist"):  # an array, a tensor or one number of theirs
+        return value.tolist()
+    match value:
+        case bytes():
+            known = value.hex()
+        case set() | frozenset():
+            known = sorted(map(str, value))
+        case functools.partial():
+            known = [value.func, value.args, value.keywords]
+        case MethodType():
+            known = [value.__func__, vars(value.__self__)]
+        case FunctionType():
+            defaults = [value.__defaults__, value.__kwdefaults__]
+            known = [_shallow(value), defaults, _shallows(_read(value))]
+        case _ if callable(value) and is_dataclass(value):  # a collator
+            known = [_shallow(type(value).__call__), _shallows(vars(value))]
+        case _:
+            known = None
+    return [_name(value), known]
+
+
+def _read(function: FunctionType) -> dict[str, object]:
+    """What a function and the functions inside it read from around them, by its name there."""
+    codes = [function.__code__]
+    for code in codes:
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    read = (i for code in codes for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL")
+    known = function.__globals__
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in cells} | {
+        i.argval: known[i.argval] for i in read if i.argval in known
+    }
+
+
+def _code(code: CodeType) -> list:
+    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return [code.co_code.hex(), code.co_names, constants]

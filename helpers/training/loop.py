@@ -13,6 +13,7 @@ from torch import nn
 from helpers.training.config import TrainingConfig
 from helpers.training.evaluation import Predictions, evaluate, predict
 from helpers.training.history import History
+from helpers.training.processes import owned_folder
 from helpers.training.run import NonFiniteLossError, Run
 
 __all__ = [
@@ -55,20 +56,22 @@ def train(
             precision the device can't do.
         TypeError: for a dataset without a length, a batch that isn't a dict of tensors, or an
             `evaluate` that returns no dict.
-        CheckpointError: when asked to go on from a checkpoint of another run, or to start
-            in a folder that holds one.
+        CheckpointError: when asked to go on from a checkpoint of another run or a damaged one,
+            to start in a folder that holds one, or when one can't be written.
+        InUseError: when another run is writing to `checkpoint_dir`.
         NonFiniteLossError: naming the update, the rows of its batch and the last good
             checkpoint.
     """
-    run = Run.start(model, dataset, config, collate_fn, evaluate)
-    with run.progress_bar() as bar:
-        for window in run.windows():
-            run.update(window)
-            bar.update()
-            if run.evaluation_is_due():
-                run.evaluate()
-            if run.checkpoint_is_due():
-                run.checkpoint()
-            if run.out_of_patience():
-                break
-    return run.finish()
+    with owned_folder(config.checkpoint_dir):
+        run = Run.start(model, dataset, config, collate_fn, evaluate)
+        with run.progress_bar() as bar:
+            for window in run.windows():
+                run.update(window)
+                bar.update()
+                if run.evaluation_is_due():
+                    run.evaluate()
+                if run.checkpoint_is_due():
+                    run.checkpoint()
+                if run.out_of_patience():
+                    break
+        return run.finish()

@@ -1,7 +1,14 @@
 """This process, and the others that `torchrun` or `accelerate launch` started beside it."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+from helpers.data import disk
 
 
 def join_processes() -> PartialState:
@@ -12,3 +19,23 @@ def join_processes() -> PartialState:
     """
     # Left to itself, Accelerate joins several processes only where there is a GPU.
     return PartialState(cpu=not torch.accelerator.is_available())
+
+
+@contextmanager
+def owned_folder(folder: str | Path | None) -> Iterator[None]:
+    """Keep other runs out of this run's folder, if it has one: the first process holds the lock.
+
+    Raises:
+        InUseError: in all processes, naming the process that has the folder.
+    """
+    group, refusal = join_processes(), None
+    with ExitStack() as stack:
+        try:
+            if folder is not None and group.is_main_process:
+                stack.enter_context(disk.owned(Path(folder)))
+        except OSError as error:
+            refusal = error
+        (refusal,) = broadcast_object_list([refusal])
+        if refusal is not None:
+            raise refusal from None
+        yield

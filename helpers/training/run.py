@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Run:
     scaler: torch.amp.GradScaler  # does nothing unless the precision is fp16
     precision: str
     lengths: np.ndarray
-    fingerprint: dict
+    fingerprint: dict = field(default_factory=dict)  # known where there are checkpoints
 
     step: int = 0  # finished updates
     stale_evaluations: int = 0  # since the last new best
@@ -97,13 +98,18 @@ class Run:
             scaler=torch.amp.GradScaler(group.device.type, enabled=precision == "fp16"),
             precision=precision,
             lengths=lengths,
-            fingerprint=fingerprint(
-                model, dataset, lengths, config, precision, group.num_processes
-            ),
         )
         run.restore()
         if group.num_processes > 1:
             run.wrapped = nn.parallel.DistributedDataParallel(model)
+        if run.step == 0 and getattr(model, "_unfinished", False):
+            warnings.warn(
+                "An earlier run on this model object was interrupted, and there is no checkpoint "
+                "to go on from: this run starts from the weights as they are now. Load the model "
+                "again to start from the beginning.",
+                stacklevel=3,
+            )
+        model._unfinished = True
         model.train()
         model.zero_grad(set_to_none=True)  # an interrupted run may have left gradients
         run.clock = time.perf_counter()
@@ -355,17 +361,28 @@ class Run:
         """Go on from the last checkpoint, if the config says so and there is one."""
         if self.config.checkpoint_dir is None:
             return
-        folder = Path(self.config.checkpoint_dir)
-        folder.mkdir(parents=True, exist_ok=True)  # fails now if it can't, not after an epoch
-        last = checkpoints.latest(folder)
+        self.fingerprint = fingerprint(
+            self.model,
+            self.dataset,
+            self.config,
+            # The evaluation counts where it decides which weights are kept.
+            {
+                "collate_fn": self.collate_fn,
+                "evaluate": self.evaluate_fn if self.config.best_metric else None,
+            },
+            precision=self.precision,
+            processes=self.group.num_processes,
+            updates=self.total_steps,
+        )
+        last = checkpoints.latest(Path(self.config.checkpoint_dir))
         # Nobody may write a checkpoint before everybody has looked for the last one.
         self.group.wait_for_everyone()
         if last is None:
             return
         if not self.config.resume:
             raise checkpoints.CheckpointError(
-                f"{last} is there already. Set resume=True to go on from it, delete it to start "
-                "anew, or choose another checkpoint_dir."
+                f"{last} is there already. Set resume=True to go on from it, choose another "
+                f"checkpoint_dir, or delete it. {checkpoints.ANEW}"
             )
         progress, self.best_weights = checkpoints.load(
             last,
@@ -373,6 +390,7 @@ class Run:
             optimizer=self.optimizer,
             scaler=self.scaler,
             fingerprint=self.fingerprint,
+            extend=self.config.extend,
         )
         self.step = progress.step
         self.stale_evaluations = progress.stale_evaluations
@@ -389,6 +407,7 @@ class Run:
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
         self.model.eval()
+        self.model._unfinished = False
         self.history.stopped_early = self.step < self.total_steps
         self.history.peak_memory = peak_memory(self.group.device)
         return self.history
