@@ -186,7 +186,7 @@ def test_two_processes_with_half_the_batch_equal_one(finished, text, tmp_path):
     assert [r[1] for r in two[0]] == pytest.approx([r[1] for r in one[0]], abs=2e-4)
     for ours, theirs in zip(two[1], one[1], strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=2e-4)
-    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    names = sorted(p.name for p in (tmp_path / "run").iterdir() if p.name != ".lock")
     parts = ["blocks", "checkpoints", "history.json", "model", "settings.json", "tokenizer"]
     assert names == parts
 

@@ -4,23 +4,22 @@ A folder of blocks holds
 
     train.npy, validation.npy   (number of blocks, block size), uint16 or uint32, memory-mapped
     blocks.json                 what they were made from, and counts
+    manifest.json               size and digest of each, compared when the folder is opened
 
-It is written under another name and renamed when complete, so work killed at any moment leaves
-whole folders only.
+Work killed at any moment leaves whole folders only, see `helpers.data.disk`.
 """
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 from transformers import PreTrainedTokenizerBase
 
+from helpers.data import disk
 from helpers.data.batching import Packer
 from helpers.data.documents import is_held_out
 
@@ -54,6 +53,11 @@ class Blocks:
     def lengths(self) -> np.ndarray:
         """Ids per row, int64 (N,): all the same."""
         return np.full(len(self), self._ids.shape[1], dtype=np.int64)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file, in hex: what a training run knows its rows by."""
+        return disk.sha256(self.file)
 
     def __reduce__(self):
         return Blocks, (self.file,)  # pickling the array would copy the corpus
@@ -106,15 +110,11 @@ def prepare_blocks(
             split: Packer(block_size, separator=separator, start=start)
             for split in SPLITS[: 1 + (validation_share > 0)]
         }
-        partial = folder.with_name(folder.name + ".partial")
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-        tokenized = _tokenize(documents, tokenizer)
-        counts = _write(partial, tokenized, packers, tokenizer, validation_share, max_tokens)
-        info = json.dumps({"made_from": made_from, "counts": counts}, indent=2)
-        (partial / INFO).write_text(info + "\n", encoding="utf-8")
-        partial.rename(folder)
+        with disk.new_folder(folder) as new:
+            tokenized = _tokenize(documents, tokenizer)
+            counts = _write(new, tokenized, packers, tokenizer, validation_share, max_tokens)
+            info = json.dumps({"made_from": made_from, "counts": counts}, indent=2)
+            (new / INFO).write_text(info + "\n", encoding="utf-8")
     return _open(folder, made_from)
 
 
@@ -245,31 +245,19 @@ def _name(split: str, validation_share: float) -> str:
 
 def _open(folder: Path, made_from: Mapping[str, object]) -> dict[str, Blocks]:
     """The blocks in `folder`, if they were made from this."""
-    try:
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        saved = info["made_from"]
-        blocks = {split: Blocks(folder / f"{split}.npy") for split in info["counts"]}
-        for split, counts in info["counts"].items():
-            if len(blocks[split]) != counts["blocks"]:
-                raise ValueError(f"{split}.npy has {len(blocks[split])} blocks")
-    except (OSError, ValueError, KeyError) as error:
+    if damage := disk.damage(folder):
         raise ValueError(
-            f"{folder} isn't a whole folder of blocks ({type(error).__name__}: {error}). Delete it "
-            "to have it made again, or choose another place."
-        ) from error
-    differing = (
-        f"{key}: {saved.get(key)!r} there, {made_from.get(key)!r} now"
-        for key in sorted(saved.keys() | made_from.keys())
-        if saved.get(key) != made_from.get(key)
-    )
-    shown = list(islice(differing, 6))
-    if shown:
+            f"{folder} isn't a whole folder of blocks: {damage[0]} Delete it to have it made "
+            "again, or choose another place."
+        )
+    info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+    if differing := disk.differences(info["made_from"], made_from):
         raise ValueError(
             f"{folder} holds blocks made from something else:\n  "
-            + "\n  ".join(shown[:5] + ["…"] * (len(shown) > 5))
+            + "\n  ".join(differing[:5] + ["…"] * (len(differing) > 5))
             + "\nDelete it to have them made anew, or choose another place."
         )
-    return blocks
+    return {split: Blocks(folder / f"{split}.npy") for split in info["counts"]}
 
 
 def _tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -39,6 +39,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from torch import nn
 from transformers import AutoTokenizer, HfArgumentParser, PreTrainedTokenizerBase
 
+from helpers.data import disk
 from helpers.data.batching import collate_causal
 from helpers.data.blocks import Blocks, block_ends, prepare_blocks, read_counts, vocabulary_size
 from helpers.data.documents import StreamedTexts, TextFiles, is_held_out
@@ -48,7 +49,7 @@ from helpers.models.modernbert import ModernBert, ModernBertConfig
 from helpers.training.checkpoints import CheckpointError
 from helpers.training.config import Optimizer, Precision, Schedule
 from helpers.training.loop import History, NonFiniteLossError, TrainingConfig, evaluate, train
-from helpers.training.processes import join_processes
+from helpers.training.processes import join_processes, owned_folder
 
 EVALUATION_MASK_RATE = 0.15  # whatever the rate in training, so that runs can be compared
 VOCABULARY_TEXT = 500_000_000  # characters to learn a vocabulary from; more changes little
@@ -216,8 +217,13 @@ def pretrain(config: PretrainingConfig) -> History | None:
         ValueError: the text is too short, isn't text, or doesn't go with the tokenizer; and what
             `train` raises.
         FileNotFoundError: a file is absent.
+        InUseError: another run is writing to the output folder.
     """
-    group = join_processes()
+    with owned_folder(config.output):
+        return _pretrain(config, join_processes())
+
+
+def _pretrain(config: PretrainingConfig, group: PartialState) -> History | None:
     documents = config.documents()
     with group.main_process_first():  # it writes, the others then find what it has written
         source = documents.describe()
@@ -257,11 +263,7 @@ def _check_settings(config: PretrainingConfig, source: dict[str, str]) -> None:
     output = Path(config.output)
     file = output / "settings.json"
     saved = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    differing = [
-        f"{key}: {saved.get(key)!r} there, {settings.get(key)!r} now"
-        for key in sorted(saved.keys() | settings.keys())
-        if saved.get(key) != settings.get(key)
-    ]
+    differing = disk.differences(saved, settings)
     if differing and ((output / "blocks").exists() or (output / "checkpoints").exists()):
         raise CheckpointError(
             f"{config.output} is the folder of another run:\n  "
@@ -270,7 +272,7 @@ def _check_settings(config: PretrainingConfig, source: dict[str, str]) -> None:
         )
     if differing:  # an earlier start got nowhere; its vocabulary may be of other settings
         shutil.rmtree(output / "tokenizer", ignore_errors=True)
-        _write_json(file, settings)
+        disk.write_file(file, json.dumps(settings, indent=2) + "\n")
 
 
 def _tokenizer(
@@ -282,7 +284,8 @@ def _tokenizer(
         tokenizer = learn_wordpiece(
             _VocabularyTexts(config, documents), config.vocab_size, lowercase=config.lowercase
         )
-        _write_folder(folder, tokenizer.save_pretrained)
+        with disk.new_folder(folder) as new:
+            tokenizer.save_pretrained(new)
     # Read back even when it was learned just now, so that all processes have the same.
     tokenizer = AutoTokenizer.from_pretrained(config.tokenizer or str(folder))
     tokenizer.model_max_length = config.block_size
@@ -364,12 +367,10 @@ def _write_results(
         tokenizer = as_it_stands(tokenizer)
     card = model_card(config, source, tokenizer, model, history, processes)
 
-    def save(folder: Path) -> None:
-        model.save_pretrained(folder, tokenizer=tokenizer)
-        card.save(folder / "README.md")
-
-    _write_folder(Path(config.output) / "model", save)
-    _write_json(Path(config.output) / "history.json", asdict(history))
+    with disk.new_folder(Path(config.output) / "model") as new:
+        model.save_pretrained(new, tokenizer=tokenizer)
+        card.save(new / "README.md")
+    disk.write_file(Path(config.output) / "history.json", json.dumps(asdict(history), indent=2))
 
 
 def model_card(
@@ -448,25 +449,6 @@ def _held_out_text(config: PretrainingConfig, history: History) -> str:
 def _table(rows: dict[str, Any]) -> str:
     lines = (f"| {key} | {value} |" for key, value in rows.items())
     return "\n".join(["| | |", "|---|---|", *lines])
-
-
-def _write_folder(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Have `write` fill a folder, which gets its name when it is complete."""
-    partial = folder.with_name(folder.name + ".partial")
-    for old in (partial, folder):
-        if old.exists():
-            shutil.rmtree(old)
-        if old is partial:
-            partial.mkdir(parents=True)
-            write(partial)
-    partial.rename(folder)
-
-
-def _write_json(file: Path, content: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
