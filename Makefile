@@ -16,7 +16,7 @@ FAST ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env assets book test lab execute editions lint format portability colab bench gpu-check address lock clean
+.PHONY: help env assets book test lab execute editions lint format portability colab stress bench gpu-check address lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ portability: $(READY) assets ## run all tests on other code paths, the oldest an
 
 colab: $(READY) assets ## run the chapters as Colab would, with its packages (NB=11 for one)
 	@$(BIN)/python -m scripts.colab $(NB)
+
+stress: $(READY) ## kill runs, cut their power, start them twice, and count the survivors (20 minutes)
+	@$(BIN)/python -m scripts.stress
 
 bench: $(READY) assets ## measure training, pretraining and generation against others (40 minutes, idle machine)
 	@$(BIN)/python -m benchmarks.finetuning
