@@ -43,6 +43,8 @@ def main():
         while collated == arguments.wait_at and not (arguments.folder / "go").exists():
             time.sleep(0.1)
         batch = collate(examples)
+        # A set's order is another one in each process, and must not make it another function.
+        assert all(key in {"input_ids", "attention_mask", "labels"} for key in batch)
         # A random mask, as in masked language modelling: it must come back after a resume.
         keep = torch.rand(batch["labels"].shape) < 0.8
         batch["labels"] = batch["labels"].where(keep | (arguments.dropout == 0), -100)

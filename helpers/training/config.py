@@ -3,11 +3,38 @@
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Schedule = Literal["linear", "cosine", "constant"]
 Optimizer = Literal["adamw", "muon"]
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, Integral) and value >= least
+
+
+_RANGES = (
+    (
+        "epochs steps evaluate_every patience checkpoint_every",
+        lambda v: v is None or _whole(v, 1),
+        "a whole number, 1 or more, or None",
+    ),
+    ("batch_size accumulation", lambda v: _whole(v, 1), "a whole number, 1 or more"),
+    ("seed", lambda v: _whole(v, 0), "a whole number, 0 or more"),
+    ("learning_rate", lambda v: v > 0, "greater than 0"),
+    ("max_grad_norm", lambda v: v is None or v > 0, "greater than 0, or None"),
+    (
+        "warmup_ratio",
+        lambda v: 0 <= v <= 1,
+        "a share of the run, from 0 to 1; divide a number of steps by the run's steps",
+    ),
+    ("label_smoothing beta2", lambda v: 0 <= v < 1, "0 or more and below 1"),
+    ("weight_decay", lambda v: v >= 0, "0 or more"),
+    ("precision", get_args(Precision).__contains__, f"one of {get_args(Precision)}"),
+    ("schedule", get_args(Schedule).__contains__, f"one of {get_args(Schedule)}"),
+    ("optimizer", get_args(Optimizer).__contains__, f"one of {get_args(Optimizer)}"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,44 +78,11 @@ class TrainingConfig:
     progress: bool | None = None  # None: show a bar unless PLM_PROGRESS=0 is set
 
     def __post_init__(self):
-        self._check_ranges()
+        for names, is_right, expected in _RANGES:
+            for name in names.split():
+                if not is_right(value := getattr(self, name)):
+                    raise ValueError(f"{name}={value!r}: it must be {expected}")
         self._check_contradictions()
-
-    def _check_ranges(self):
-        for name in ("epochs", "steps", "evaluate_every", "patience", "checkpoint_every"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, Integral):
-                raise ValueError(f"{name}={value!r}: it must be a whole number, or None")
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value}: it must be at least 1, or None")
-        for name, least in (("batch_size", 1), ("accumulation", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or value < least:
-                raise ValueError(f"{name}={value!r}: it must be a whole number, {least} or more")
-        for name in ("learning_rate", "max_grad_norm"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}={value}: it must be greater than 0")
-        self._check_shares()
-        for name, allowed in (
-            ("precision", Precision.__args__),
-            ("schedule", Schedule.__args__),
-            ("optimizer", Optimizer.__args__),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {allowed}")
-
-    def _check_shares(self):
-        if not 0 <= self.warmup_ratio <= 1:
-            raise ValueError(
-                f"warmup_ratio={self.warmup_ratio}: it is a share of the run, from 0 to 1. "
-                "For a number of steps, divide it by the run's steps."
-            )
-        for name in ("label_smoothing", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be in [0, 1)")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay={self.weight_decay}: it must not be negative")
 
     def _check_contradictions(self):
         if (self.epochs is None) == (self.steps is None):

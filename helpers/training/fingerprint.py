@@ -5,23 +5,21 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from types import CodeType, FunctionType, MethodType
 
 import numpy as np
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from helpers.training.batches import take
 from helpers.training.config import TrainingConfig
 
 # Settings that may differ when a run goes on: they change no number of the updates to come.
-FREE_TO_CHANGE = (
-    *("checkpoint_dir", "checkpoint_every", "resume", "extend"),
-    *("num_workers", "progress"),
-)
+FREE_TO_CHANGE = ("checkpoint_dir", "checkpoint_every", "resume", "extend", "progress")
+FREE_TO_CHANGE += ("num_workers",)
 NOT_THE_MODEL = ("_name_or_path", "transformers_version")  # where its configuration came from
 NOT_THE_MODULE = ("training", "gradient_checkpointing")  # as it is used; the second saves memory
-PLAIN = (bool, int, float, str, bytes, list, tuple, dict, type(None))
 ROWS = 1000  # read at a time
 
 
@@ -38,7 +36,7 @@ def fingerprint(
         model: its configuration, its parameters' shapes and its modules' plain attributes count.
         dataset: all values of all rows count; or its attribute `digest`, where it has one.
         config: all but `FREE_TO_CHANGE`.
-        functions: their names and bytecode count, the numbers and strings that they read and the
+        functions: their names and bytecode count, the plain values that they read or hold, and the
             bytecode of the functions that they call; of other things the class.
         resolved: what else must be the same, such as the precision that "auto" became.
     """
@@ -47,16 +45,13 @@ def fingerprint(
     if not isinstance(options, Mapping):
         options = getattr(options, "to_dict", lambda: vars(model.config))()
     settings |= {f"model.config.{k}": v for k, v in options.items() if k not in NOT_THE_MODEL}
+    called = {key: function for key, function in functions.items() if function is not None}
     settings |= resolved | {
         "model": f"{type(model).__name__} {_digest(_structure(model))}",
         "dataset": f"{len(dataset)} rows {_rows_digest(dataset)}",
-        **{key: f"{_name(f)} {_digest(f)}" for key, f in functions.items() if f is not None},
+        **{key: f"{_name(f)} {_digest(_insides(f))}" for key, f in called.items()},
     }
     return json.loads(_text(settings))  # as a checkpoint gives it back
-
-
-def _text(value: object) -> str:
-    return json.dumps(value, default=_plain, skipkeys=True)
 
 
 def _digest(value: object) -> str:
@@ -74,52 +69,29 @@ def _rows_digest(dataset: Sequence) -> str:
 
 
 def _structure(model: nn.Module) -> list:
-    parameters = [(n, p.shape, p.requires_grad) for n, p in model.named_parameters()]
-    modules = [(name, _name(module), _options(module)) for name, module in model.named_modules()]
-    return [parameters, modules]
+    found = [(n, p.shape, p.requires_grad) for n, p in model.named_parameters()]
+    for name, module in model.named_modules():
+        public = {k: v for k, v in vars(module).items() if k[0] != "_" and k not in NOT_THE_MODULE}
+        found.append((name, _name(module), public))
+    return found
 
 
-def _options(module: nn.Module) -> dict[str, object]:
-    options = {k: v for k, v in vars(module).items() if k[0] != "_" and k not in NOT_THE_MODULE}
-    return _shallows(options)
-
-
-def _name(value: object) -> str:
-    value = value if hasattr(value, "__qualname__") else type(value)
-    return f"{value.__module__}.{value.__qualname__}"
-
-
-def _shallow(value: object) -> object:
-    if isinstance(value, FunctionType):
-        return _code(value.__code__)
-    return value if isinstance(value, PLAIN) else _name(value)
-
-
-def _shallows(values: Mapping[str, object]) -> dict[str, object]:
-    return {name: _shallow(value) for name, value in sorted(values.items())}
-
-
-def _plain(value: object) -> object:
-    """What JSON doesn't know, by what it does know."""
-    if hasattr(value, "tolist"):  # an array, a tensor or one number of theirs
-        return value.tolist()
-    match value:
-        case bytes():
-            known = value.hex()
-        case set() | frozenset():
-            known = sorted(map(str, value))
+def _insides(function: Callable) -> list:
+    """What decides how a function acts, one level deep."""
+    match function:
         case functools.partial():
-            known = [value.func, value.args, value.keywords]
+            return [_insides(function.func), function.args, function.keywords]
         case MethodType():
-            known = [value.__func__, vars(value.__self__)]
+            return [_insides(function.__func__), _held(function.__self__)]
         case FunctionType():
-            defaults = [value.__defaults__, value.__kwdefaults__]
-            known = [_shallow(value), defaults, _shallows(_read(value))]
-        case _ if callable(value) and is_dataclass(value):  # a collator
-            known = [_shallow(type(value).__call__), _shallows(vars(value))]
-        case _:
-            known = None
-    return [_name(value), known]
+            return [function, function.__defaults__, function.__kwdefaults__, _read(function)]
+    return [getattr(type(function).__call__, "__code__", None), _held(function)]
+
+
+def _held(value: object) -> dict:
+    # A tokenizer remembers what it was last asked, and a model is large.
+    plain = not isinstance(value, nn.Module | PreTrainedTokenizerBase)
+    return getattr(value, "__dict__", {}) if plain else {}
 
 
 def _read(function: FunctionType) -> dict[str, object]:
@@ -135,6 +107,26 @@ def _read(function: FunctionType) -> dict[str, object]:
     }
 
 
-def _code(code: CodeType) -> list:
-    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    return [code.co_code.hex(), code.co_names, constants]
+def _text(value: object) -> str:
+    return json.dumps(value, default=_plain, skipkeys=True)
+
+
+def _plain(value: object) -> object:
+    """What JSON doesn't know, by what it does know; nothing is gone into that may come back."""
+    if hasattr(value, "tolist"):  # an array, a tensor or one number of theirs
+        return value.tolist()
+    match value:
+        case bytes():
+            return value.hex()
+        case set() | frozenset():
+            return sorted(map(str, value))
+        case FunctionType():
+            return [_name(value), value.__code__]
+        case CodeType():
+            return [value.co_code.hex(), value.co_names, value.co_consts]
+    return _name(value)
+
+
+def _name(value: object) -> str:
+    value = value if hasattr(value, "__qualname__") else type(value)
+    return f"{value.__module__}.{value.__qualname__}"
