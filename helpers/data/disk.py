@@ -27,7 +27,8 @@ MANIFEST = "manifest.json"
 PARTIAL, REPLACED = ".partial", ".replaced"  # never read; what a killed process left is removed
 # What folders that can't be synced answer: on Windows, and on some network drives.
 NO_FOLDER_SYNC = (errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EBADF)
-# The workers of a killed process notice within 5 seconds, and have its lock until then.
+# The workers of a killed process notice within 5 seconds; older versions of filelock let them have
+# its lock until then.
 ORPHANS_SECONDS = 20
 OWNER = "process {pid} on {host} (since {since})"
 
