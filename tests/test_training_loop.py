@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import math
 import shutil
 import sys
@@ -14,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset, Features, List, Value, concatenate_datasets
 
-from helpers.training import checkpoints
+from helpers.training import checkpoints, fingerprint
 from helpers.training import precision as precision_module
 from helpers.training import run as run_module
 from helpers.training.batches import plan_epoch, sequence_lengths, take
@@ -635,9 +636,30 @@ def test_a_checkpoint_of_another_run(tmp_path, changes, name):
         resumable(tmp_path, **changes)
 
 
-def test_the_same_rows_are_the_same_run_whatever_holds_them(tmp_path):
-    _, history = resumable(tmp_path)
-    assert resumable(tmp_path, data=list(classification_data()))[1].losses == history.losses
+def rows_of_all_kinds(data):
+    """Rows with texts, gaps and nested lists beside their ids, as they come from a file."""
+    rows = [
+        row | {"text": f"é{i}", "score": None if i % 3 else i / 7} for i, row in enumerate(data)
+    ]
+    return [row | {"spans": [[i, 2], []] if i % 2 else []} for i, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("name", ["text", "score", "spans", "labels", "input_ids"])
+@pytest.mark.parametrize("make", [list, Dataset.from_list])
+def test_rows_are_the_same_however_they_lie_in_memory_and_others_in_any_value(make, name):
+    rows = rows_of_all_kinds(classification_data(2500))
+    digest = fingerprint._rows_digest(make(rows))
+    assert fingerprint._rows_digest(make(json.loads(json.dumps(rows)))) == digest
+    if make is Dataset.from_list:
+        parts = [Dataset.from_list(part) for part in (rows[:700], rows[700:701], rows[701:])]
+        joined = concatenate_datasets(parts)
+        assert fingerprint._rows_digest(joined) == digest
+        assert fingerprint._rows_digest(joined.select(range(2500))) == digest
+        assert fingerprint._rows_digest(joined.with_format("torch")) == digest
+    rows[1701] = rows[1701] | {name: rows[1702][name]}
+    if name == "labels":
+        rows[1701][name] = (rows[1701][name] + 1) % 3
+    assert fingerprint._rows_digest(make(rows)) != digest
 
 
 CUT = 6

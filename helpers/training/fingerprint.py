@@ -9,6 +9,9 @@ from dataclasses import asdict
 from types import CodeType, FunctionType, MethodType
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -62,14 +65,29 @@ def _rows_digest(dataset: Sequence) -> str:
     if hasattr(dataset, "digest"):
         return dataset.digest
     digest = hashlib.sha256()
-    for start in range(0, len(dataset), ROWS):
-        rows = np.arange(start, min(start + ROWS, len(dataset)))
-        digest.update(_text(take(dataset, rows)).encode())
+    if isinstance(dataset, Dataset):  # a million rows in Python's types would take minutes
+        columns = dataset.with_format("arrow", columns=dataset.format["columns"])
+        for table in columns.iter(ROWS):
+            for name in table.column_names:
+                digest.update(name.encode() + _bytes(pa.concat_arrays(table[name].chunks)))
+    else:
+        for start in range(0, len(dataset), ROWS):
+            rows = np.arange(start, min(start + ROWS, len(dataset)))
+            digest.update(_text(take(dataset, rows)).encode())
     return digest.hexdigest()[:12]
 
 
+def _bytes(column: pa.Array) -> bytes:
+    if hasattr(column.type, "value_field"):  # a list, of any kind
+        lengths = pyarrow.compute.list_value_length(column)
+        return _bytes(lengths) + _bytes(pyarrow.compute.list_flatten(column))
+    number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    whole = number and not column.null_count
+    return np.asarray(column).tobytes() if whole else _text(column.to_pylist()).encode()
+
+
 def _structure(model: nn.Module) -> list:
-    found = [(n, p.shape, p.requires_grad) for n, p in model.named_parameters()]
+    found = [(n, p.shape, str(p.dtype), p.requires_grad) for n, p in model.named_parameters()]
     for name, module in model.named_modules():
         public = {k: v for k, v in vars(module).items() if k[0] != "_" and k not in NOT_THE_MODULE}
         found.append((name, _name(module), public))
