@@ -20,16 +20,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
 
 MANIFEST = "manifest.json"
 PARTIAL, REPLACED = ".partial", ".replaced"  # never read; what a killed process left is removed
 # What folders that can't be synced answer: on Windows, and on some network drives.
 NO_FOLDER_SYNC = (errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EBADF)
-# The workers of a killed process notice within 5 seconds; older versions of filelock let them have
-# its lock until then.
-ORPHANS_SECONDS = 20
+PATIENCE = 1  # seconds; a process that was killed while it forked has its lock a moment longer
 OWNER = "process {pid} on {host} (since {since})"
 
 
@@ -145,20 +142,17 @@ def owned(folder: Path) -> Iterator[None]:
     """
     make_folder(folder)
     lock, note = FileLock(folder / ".lock"), folder / ".owner.json"
-    patience = time.monotonic() + ORPHANS_SECONDS
-    while True:
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
         try:
-            lock.acquire(timeout=0)
-            break
-        except Timeout:
-            owner = _owner(note)
-            if not _is_gone(owner) or time.monotonic() > patience:
-                who = OWNER.format(**owner) if owner else "another process"
-                raise InUseError(
-                    f"{folder} is in use: {who} is writing to it. Wait until that ends, stop it, "
-                    "or choose another folder."
-                ) from None
-        time.sleep(0.2)
+            who = OWNER.format(**json.loads(note.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            who = "another process"
+        raise InUseError(
+            f"{folder} is in use: {who} is writing to it. Wait until that ends, stop it, or choose "
+            "another folder."
+        ) from None
     try:
         me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.ctime()}
         note.write_text(json.dumps(me), encoding="utf-8")
@@ -166,19 +160,6 @@ def owned(folder: Path) -> Iterator[None]:
     finally:
         note.unlink(missing_ok=True)
         lock.release()
-
-
-def _owner(note: Path) -> dict:
-    try:
-        return json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _is_gone(owner: dict) -> bool:
-    """Whether the process is known to have ended; of another machine's nothing is known."""
-    here = owner.get("host", socket.gethostname()) == socket.gethostname()
-    return here and not psutil.pid_exists(owner.get("pid", -1))
 
 
 def _sync(path: Path) -> None:
