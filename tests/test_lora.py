@@ -145,7 +145,11 @@ def test_merged_it_computes_the_same_with_the_layers_it_had():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_update_has_the_rank_and_the_scale(seed):
-    """In float64, where rounding is far below the tolerance whatever the draw."""
+    """In float64, where rounding is far below the tolerance whatever the draw.
+
+    A sum of n products errs by at most n · 2⁻⁵³ · Σ|products|: here n is 12 + 2 and the sum, of
+    numbers drawn from normal and narrower distributions, below 500, so 8e-13 at the very most.
+    """
     torch.manual_seed(seed)
     layer = LoraLinear(nn.Linear(12, 10).double(), rank=2, alpha=6)
     nn.init.normal_(layer.b)
