@@ -130,13 +130,21 @@ def test_work_killed_in_the_middle_leaves_nothing_that_is_read(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-@pytest.mark.parametrize("file", ["train.npy", "blocks.json"])
-def test_a_damaged_folder_is_refused(tmp_path, file):
+@pytest.mark.parametrize("file", ["train.npy", "blocks.json", "manifest.json"])
+@pytest.mark.parametrize("changed", [lambda b: b[:-10], lambda b: b[:-9] + b"\7" + b[-8:]])
+def test_a_damaged_folder_is_refused(tmp_path, file, changed):
+    """Cut short, or with one id changed."""
     prepare(tmp_path / "b")
     path = tmp_path / "b" / file
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ValueError, match="isn't a whole folder of blocks"):
+    path.write_bytes(changed(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"(?s)isn't a whole folder of blocks.*{file}.*Delete it"):
         prepare(tmp_path / "b")
+
+
+def test_blocks_are_known_by_all_their_ids(tmp_path):
+    one = prepare(tmp_path / "a")["train"]
+    same, other = prepare(tmp_path / "b")["train"], prepare(tmp_path / "c", DOCUMENTS[1:])["train"]
+    assert one.digest == same.digest != other.digest
 
 
 def test_max_tokens_stops_a_stream_that_never_ends(tmp_path):
