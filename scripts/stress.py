@@ -38,6 +38,7 @@ IN_USE = 3  # exit code
 PHRASES = ("the cat sat on a mat", "and saw the dog run", "over a green hill", "while rain fell")
 # Imported once and forked: starting Python and torch takes longer than a run.
 FORK = multiprocessing.get_context("fork")
+TEXT = Path(tempfile.gettempdir()) / f"stress-{os.getpid()}.txt"
 
 
 def fine_tune(folder: Path) -> None:
@@ -64,14 +65,11 @@ def fine_tune(folder: Path) -> None:
 
 def pretrain_small(folder: Path) -> None:
     """The other one: vocabulary, blocks, training and model."""
-    draw = random.Random(0)
-    text = folder.parent / "words.txt"
-    text.write_text("\n\n".join(" ".join(draw.choices(PHRASES, k=6)) for _ in range(200)))
     pretrain.pretrain(
         pretrain.PretrainingConfig(
             objective="mlm",
             output=str(folder),
-            text=[str(text)],
+            text=[str(TEXT)],
             text_split="paragraph",
             vocab_size=60,
             block_size=32,
@@ -157,7 +155,11 @@ def start_twice(name: str, work: Path, expected: list[bytes], seconds: float) ->
     for process in processes:
         process.join()
     codes = {process.exitcode for process in processes}
-    return {0} <= codes <= {0, IN_USE} and bits(name, work / "run") == expected
+    survived = {0} <= codes <= {0, IN_USE} and bits(name, work / "run") == expected
+    if not survived:
+        said = [(work / f"log-{k}.txt").read_text().strip().splitlines()[-1:] for k in range(2)]
+        print(f"  {name}: exit codes {codes}, {said}", flush=True)
+    return survived
 
 
 def cut(name: str, work: Path, expected: list[bytes], seconds: float) -> bool:
@@ -216,6 +218,8 @@ def main() -> int:
     random.seed(arguments.seed)
     if arguments.without_sync:
         disk._sync = lambda path: None
+    draw = random.Random(0)
+    TEXT.write_text("\n\n".join(" ".join(draw.choices(PHRASES, k=6)) for _ in range(200)))
     alone = {}
     for name in RUNS:
         with tempfile.TemporaryDirectory(prefix="stress-") as work:
@@ -229,6 +233,7 @@ def main() -> int:
     plan = {kill: arguments.kills, start_twice: arguments.double_starts}
     plan |= {cut: arguments.cuts} if mounts else {}
     went_well = [trials(what, count, alone) for what, count in plan.items()]
+    TEXT.unlink()
     return int(not all(went_well))
 
 

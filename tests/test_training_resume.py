@@ -25,9 +25,17 @@ def start(folder: Path, *options: str, processes: int = 1) -> subprocess.Popen:
 
 def launch(folder: Path, *options: str, processes: int = 1) -> int:
     """Run tests.training_process to its end; returns the exit code."""
-    process = start(folder, *options, processes=processes)
-    print(process.communicate(timeout=300)[1][-3000:])
-    return process.returncode
+    return end(start(folder, *options, processes=processes))[0]
+
+
+def end(process: subprocess.Popen) -> tuple[int, str]:
+    """Wait for it; returns its exit code and what it said on standard error."""
+    try:
+        said = process.communicate(timeout=300)[1]
+    finally:
+        process.kill()
+    print(said[-3000:])
+    return process.returncode, said
 
 
 def result(folder: Path) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -88,14 +96,12 @@ def test_of_two_starts_in_one_folder_one_runs_and_the_other_is_told(
     while not owner.exists():
         assert first.poll() is None
         time.sleep(0.1)
-    second = start(tmp_path, *half, processes=processes)
-    errors = second.communicate(timeout=300)[1]
-    assert second.returncode != 0
+    code, errors = end(start(tmp_path, *half, processes=processes))
+    assert code != 0
     pid = json.loads(owner.read_text())["pid"]
     assert f"InUseError: {tmp_path / 'checkpoints'} is in use: process {pid} on " in errors
     (tmp_path / "go").touch()
-    first.communicate(timeout=300)
-    assert first.returncode == 0
+    assert end(first)[0] == 0
     numbers, weights = result(tmp_path)
     assert numbers == uninterrupted[processes][0]
     assert all(torch.equal(weights[k], v) for k, v in uninterrupted[processes][1].items())
