@@ -1,12 +1,14 @@
 """helpers.data.documents: text files, streamed data sets, and who is held out."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data.documents import StreamedTexts, TextFiles, is_held_out
+from helpers.data import documents
+from helpers.data.documents import StreamedTexts, TextFiles, in_windows, is_held_out
 
 
 def write(folder, **files):
@@ -26,6 +28,34 @@ def test_a_document_is_a_file_or_a_paragraph(tmp_path):
     assert list(whole) == ["One\ntwo\n\n \nthrée", "\n\nfour\n", "", " \n"]
     assert list(whole) == list(whole)  # again from the start
     assert list(TextFiles(paths, "paragraph")) == ["One\ntwo\n", "thrée", "four\n"]
+
+
+@given(st.lists(st.text(st.sampled_from("ab \n"), max_size=30), max_size=8), st.integers(2, 20))
+def test_a_long_document_is_cut_between_words_and_nothing_is_lost(pieces, window):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents, "WINDOW", window)
+        parts = list(in_windows(iter(pieces)))
+    whole = "".join(pieces)
+    assert "".join(parts) == whole
+    assert all(len(part) <= window for part in parts)
+    assert len(parts) == 1 or all(parts)
+    for part in parts[:-1]:  # a cut within a word only where there is none to cut behind
+        assert part[-1].isspace() or not part[window // 2 :].strip("ab")
+    assert len(parts) <= 1 + 2 * len(whole) // window
+
+
+def test_memory_holds_a_window_of_a_file_and_not_the_file(tmp_path):
+    """Each way to write a long document: one line, many lines, one paragraph, no space at all."""
+    for i, line in enumerate(("word " * 20 + "\n", "word " * 20, "\u4e2d" * 50)):
+        path = tmp_path / f"{i}.txt"
+        path.write_text(line * 40_000)  # 4 MB and more
+        for split in ("file", "paragraph"):
+            tracemalloc.start()
+            n = sum(len(text) for text in TextFiles((path,), split))
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert n == len(line) * 40_000
+            assert peak < 2_000_000
 
 
 def test_a_file_that_is_not_utf8_is_named_with_its_byte(tmp_path):
@@ -73,8 +103,16 @@ def test_a_streamed_column(tmp_path):
         "dataset": "json",
         "split": "train",
         "column": "body",
-        "file 1": "rows.jsonl",
+        "files": texts.describe()["files"],
     }
+    # Known by content: not by name, and not by size.
+    moved = tmp_path / "elsewhere" / "rows.jsonl"
+    moved.parent.mkdir()
+    moved.write_text(file.read_text())
+    patterned = StreamedTexts("json", "body", data_files=(f"{moved.parent}/*.jsonl",))
+    assert patterned.describe() == texts.describe()
+    moved.write_text(file.read_text().replace("one", "two"))
+    assert patterned.describe() != texts.describe()
     with pytest.raises(ValueError, match=r"no column 'text', only \['body', 'id'\]"):
         list(StreamedTexts("json", data_files=(str(file),)))
     with pytest.raises(TypeError, match="Row 0 of json has a int in the column 'id'"):

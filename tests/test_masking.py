@@ -108,3 +108,17 @@ def test_bad_input_is_refused_by_name(options, error, message):
     options = {"ids": IDS, "candidates": torch.ones(1, 3, dtype=torch.bool), **options}
     with pytest.raises(error, match=message):
         masked(options.pop("ids"), options.pop("candidates"), **options)
+
+
+@pytest.mark.parametrize("rate", [1e-9, 0.01])
+def test_one_candidate_is_chosen_where_none_would_be(rate):
+    """A legal draw with nothing to learn from must not end a run."""
+    ids = torch.full((1, 12), 7)
+    candidates = torch.arange(12)[None] % 3 == 1  # four of them
+    draws = [masked(ids, candidates, seed=seed, rate=rate)[1] != IGNORED for seed in range(400)]
+    counts = torch.cat(draws).sum(0)
+    assert all(chosen.any() for chosen in draws)
+    assert not counts[~candidates[0]].any()
+    assert plausible(counts[1], counts.sum(), 1 / 4)  # any of them, equally often
+    nothing = masked(ids, torch.zeros_like(candidates), rate=rate)[1]
+    assert (nothing == IGNORED).all()

@@ -1,9 +1,10 @@
 """helpers.data.vocabulary: the tokenizer that is learned is the one chapter 02 builds."""
 
+import unicodedata
 from collections import Counter
 
 import pytest
-from tokenizers import pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers
 from transformers import AutoTokenizer, BertTokenizer
 
 from helpers.data.corpora import bbc_news
@@ -11,6 +12,7 @@ from helpers.data.subwords import train_wordpiece
 from helpers.data.vocabulary import (
     SPECIAL_TOKENS,
     as_it_stands,
+    count_marks,
     learn_wordpiece,
     leave_prompts_open,
 )
@@ -78,11 +80,58 @@ def test_case_and_accents_can_be_kept():
     assert "Café" in pieces
 
 
-def test_rare_letters_are_left_out():
-    common = "".join(chr(0x4E00 + i) for i in range(999))  # Chinese: each a word
-    pieces = in_order(learn_wordpiece([common, common, "aa β"], 3000))
-    assert "a" in pieces
+CHINESE = "".join(chr(0x4E00 + i) for i in range(2000))  # each a word, so none is marked
+
+
+def test_an_alphabet_of_thousands_stays_where_there_is_room():
+    pieces = in_order(learn_wordpiece([CHINESE, "aa β"], 3000))
+    assert set(CHINESE) | {"a", "β", "##a"} <= set(pieces)
+    assert not {f"##{letter}" for letter in CHINESE} & set(pieces)
+
+
+def test_the_rarest_letters_are_left_out_where_there_is_none():
+    texts = [CHINESE] * 5 + ["β"]
+    pieces = in_order(learn_wordpiece(texts, 2100))
     assert "β" not in pieces
+    assert 1990 < len(set(CHINESE) & set(pieces)) <= 2000  # 99.95 % of the text
+    with pytest.raises(ValueError, match="vocab_size is 1500"):
+        learn_wordpiece(texts, 1500)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "अपने में हूँ भर्ती क्‍ष",  # vowels, a virama, a joiner
+        "がくせい パン",  # voicing
+        "ภาษาไทย กินข้าวที่นี่",  # vowels and tones
+        "العَرَبِيَّةُ",
+        "می‌خواهم",  # a non-joiner
+        "שָׁלוֹם",
+        "zoë naïve tiếng việt",
+        "이것은",
+        "กินข้าวที่นี่" * 30,  # a clause without a space
+    ],
+)
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_no_script_is_damaged(text, lowercase):
+    text = unicodedata.normalize("NFC", text)
+    learned = learn_wordpiece([text] * 20, 300, lowercase=lowercase)
+    for form in ("NFC", "NFD"):
+        written = unicodedata.normalize(form, text)
+        ids = learned(written, add_special_tokens=False)["input_ids"]
+        assert learned.unk_token_id not in ids
+        assert learned.decode(ids).replace(" ", "") == text.replace(" ", "")
+        assert count_marks(written, learned)[1] == 0
+
+
+def test_lost_marks_are_counted():
+    text = "अपने में हूँ भर्ती, café"
+    berts = learn_wordpiece([text], 300)
+    berts.backend_tokenizer.normalizer = normalizers.BertNormalizer()
+    assert count_marks(text, berts) == (8, 7)  # ी is a spacing mark, which BERT leaves
+    assert count_marks("plain", berts) == (0, 0)
+    berts.backend_tokenizer.normalizer = None
+    assert count_marks(text, berts) == (8, 0)
 
 
 @pytest.mark.parametrize(

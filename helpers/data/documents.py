@@ -1,23 +1,25 @@
 """Documents to pretrain on: text files, or a data set streamed from the Hugging Face Hub.
 
 Both can be gone through again and again, a document at a time, so a corpus needn't fit in memory.
-`describe` says in JSON what was read; two corpora of the same description hold the same text.
+A document of more than `WINDOW` characters comes as several, so neither need a document. `describe`
+says in JSON what was read; two corpora of the same description hold the same text.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from glob import glob
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Literal
 
 from datasets import load_dataset
 
-__all__ = ["StreamedTexts", "TextFiles", "is_held_out"]
+__all__ = ["StreamedTexts", "TextFiles", "in_windows", "is_held_out"]
 
 Split = Literal["file", "paragraph"]
 
-LISTED = 10  # so many files are described one by one, more together
+WINDOW = 100_000  # characters, some 20,000 tokens: far more than a block takes
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class TextFiles:
     Attributes:
         paths: the files.
         split: "file" for a document per file; "paragraph" for one per stretch of text between
-            blank lines, which are then all that must fit in memory.
+            blank lines.
 
     Raises:
         FileNotFoundError: a path is no file.
@@ -51,27 +53,15 @@ class TextFiles:
     def __iter__(self) -> Iterator[str]:
         for path in self.paths:
             if self.split == "file":
-                yield "".join(_lines(path))
-            else:
-                yield from _paragraphs(path)
+                yield from in_windows(_lines(path))
+                continue
+            for is_text, lines in groupby(_lines(path), key=lambda line: bool(line.strip())):
+                if is_text:
+                    yield from in_windows(lines)
 
     def describe(self) -> dict[str, str]:
-        """The split, and names, sizes and SHA-256 of the files, all of which it reads."""
-        described = {"split": self.split}
-        sizes, digests = [], []
-        for path in map(Path, self.paths):
-            with path.open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-            sizes.append(path.stat().st_size)
-        names = [Path(path).name for path in self.paths]
-        if len(names) > LISTED:
-            digest = hashlib.sha256("".join(digests).encode()).hexdigest()
-            together = f"from {names[0]} to {names[-1]}"
-            described["files"] = f"{len(names)} {together}, {_size(sum(sizes), digest)}"
-            return described
-        for number, name in enumerate(names):
-            described[f"file {number + 1}"] = f"{name}, {_size(sizes[number], digests[number])}"
-        return described
+        """The split, and names, size and SHA-256 of the files, all of which it reads."""
+        return {"split": self.split, "files": _describe(self.paths)}
 
 
 @dataclass(frozen=True)
@@ -84,7 +74,7 @@ class StreamedTexts:
         column: whose values are the documents.
         config: the data set's configuration, such as "wikitext-103-raw-v1".
         split: such as "train".
-        data_files: for a builder, its files.
+        data_files: for a builder, its files, patterns as "rows/*.jsonl", or addresses.
 
     Raises:
         ValueError: while reading, if there is no such column; the message names those there are.
@@ -111,7 +101,7 @@ class StreamedTexts:
                 "one that holds the text."
             )
         for number, row in enumerate(chain([] if first is None else [first], rows)):
-            yield self._text(number, row)
+            yield from in_windows([self._text(number, row)])
 
     def _text(self, number: int, row: Mapping[str, object]) -> str:
         text = row[self.column]
@@ -125,15 +115,37 @@ class StreamedTexts:
         return text
 
     def describe(self) -> dict[str, str]:
-        """The attributes that are set; of local files the names."""
+        """The attributes that are set; of local files, which it reads, as of `TextFiles`."""
         described = {
             name: str(value)
             for name in ("dataset", "config", "split", "column")
             if (value := getattr(self, name)) is not None
         }
-        for number, file in enumerate(self.data_files or (), start=1):
-            described[f"file {number}"] = Path(file).name
+        if self.data_files:
+            # Path.glob takes no absolute pattern.
+            found = [glob(name, recursive=True) or [name] for name in self.data_files]  # noqa: PTH207
+            described["files"] = _describe(sorted(chain.from_iterable(found)))
         return described
+
+
+def in_windows(pieces: Iterable[str]) -> Iterator[str]:
+    """A document that comes in pieces, as documents of at most `WINDOW` characters.
+
+    It is cut behind a line's end, or else between two words, or else anywhere. Nothing is lost:
+    joined, they are the document. An empty document comes as one.
+    """
+    text = ""
+    is_empty = True
+    for piece in pieces:
+        text += piece
+        while len(text) > WINDOW:
+            # A cut in the first half would leave small documents.
+            ends = (text.rfind(space, WINDOW // 2, WINDOW) + 1 for space in "\n ")
+            end = next(filter(None, ends), WINDOW)
+            yield text[:end]
+            text, is_empty = text[end:], False
+    if text or is_empty:
+        yield text
 
 
 def is_held_out(text: str, share: float) -> bool:
@@ -148,36 +160,42 @@ def is_held_out(text: str, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-def _size(size: int, digest: str) -> str:
-    return f"{size:,} bytes, SHA-256 {digest[:16]}"
+def _describe(paths: Iterable[str | Path]) -> str:
+    """Names, size and SHA-256 of files together; an address on the net stands for itself."""
+    digest, size, names = hashlib.sha256(), 0, []
+    for path in map(Path, paths):
+        names.append(path.name if path.is_file() else str(path))
+        if path.is_file():
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+            size += path.stat().st_size
+    shown = ", ".join(names) if len(names) <= 3 else f"{len(names)}, {names[0]} to {names[-1]}"
+    return f"{shown}; {size:,} bytes, SHA-256 {digest.hexdigest()[:16]}"
 
 
 def _lines(path: str | Path) -> Iterator[str]:
-    """A file's lines; in binary, so that the place of a wrong byte is known."""
+    """A file's lines, without the byte-order mark that Windows writes; very long ones in pieces."""
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            while line := file.readline(WINDOW):
+                yield line
+    except UnicodeDecodeError as error:
+        offset, byte = _wrong_byte(path)
+        raise ValueError(
+            f"{path} isn't UTF-8: the byte 0x{byte:02x} at offset {offset} ({error.reason}). "
+            "Convert the file, for example with iconv -f latin1 -t utf-8 if that is its encoding, "
+            "or leave it out."
+        ) from error
+
+
+def _wrong_byte(path: str | Path) -> tuple[int, int]:
+    """Offset and value of the first byte that isn't UTF-8: the decoder says where in a line."""
     offset = 0
     with Path(path).open("rb") as file:
-        for raw in file:
+        for line in file:
             try:
-                line = raw.decode("utf-8")
+                line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path} isn't UTF-8: the byte 0x{raw[error.start]:02x} at offset "
-                    f"{offset + error.start} ({error.reason}). Convert the file, for example with "
-                    f"iconv -f latin1 -t utf-8 if that is its encoding, or leave it out."
-                ) from error
-            if offset == 0:
-                line = line.removeprefix("\ufeff")  # the byte-order mark that Windows writes
-            offset += len(raw)
-            yield line.replace("\r\n", "\n")
-
-
-def _paragraphs(path: str | Path) -> Iterator[str]:
-    lines: list[str] = []
-    for line in _lines(path):
-        if line.strip():
-            lines.append(line)
-        elif lines:
-            yield "".join(lines)
-            lines = []
-    if lines:
-        yield "".join(lines)
+                return offset + error.start, line[error.start]
+            offset += len(line)
+    raise AssertionError(f"{path} has changed while it was read")

@@ -25,9 +25,10 @@ def mask_tokens(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Choose pieces to predict and hide most of them (Devlin et al., NAACL 2019, section 3.1).
 
-    Each candidate is chosen with probability `rate`, independently. Of the chosen, 80 % become
-    the mask token, 10 % a random piece of the vocabulary, and 10 % stay: so the model can't tell
-    from a piece in front of it whether it must be predicted.
+    Each candidate is chosen with probability `rate`, independently; but if none is, one of them
+    is, since there would be nothing to learn. Of the chosen, 80 % become the mask token, 10 % a
+    random piece of the vocabulary, and 10 % stay: so the model can't tell from a piece in front of
+    it whether it must be predicted.
 
     Args:
         input_ids: int64 of any shape; left as they are.
@@ -53,7 +54,10 @@ def mask_tokens(
     def draw() -> torch.Tensor:
         return torch.rand(shape, generator=generator, device=generator.device).to(device)
 
-    chosen = (draw() < rate) & candidates
+    luck = draw()
+    chosen = candidates & (luck < rate)
+    if candidates.any() and not chosen.any():
+        chosen = candidates & (luck == luck[candidates].min())
     fate = draw()
     pieces = torch.randint(vocab_size, shape, generator=generator, device=generator.device)
     seen = input_ids.masked_fill(chosen & (fate < 0.8), mask_token_id)

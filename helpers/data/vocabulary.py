@@ -22,7 +22,13 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from helpers.data.subwords import CONTINUES
 
-__all__ = ["SPECIAL_TOKENS", "as_it_stands", "learn_wordpiece", "leave_prompts_open"]
+__all__ = [
+    "SPECIAL_TOKENS",
+    "as_it_stands",
+    "count_marks",
+    "learn_wordpiece",
+    "leave_prompts_open",
+]
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
@@ -32,7 +38,14 @@ SPECIAL_TOKENS = {
     "mask_token": "[MASK]",
 }
 INPUTS = ["input_ids", "attention_mask"]  # BERT's third one isn't ModernBERT's
-ALPHABET = 1000  # most frequent letters; words with a rarer one become [UNK]
+COVERAGE = 0.9995  # of all letters; SentencePiece's advice for large alphabets
+LETTERS = 0.75  # share of the vocabulary that they may take, unless coverage needs more
+LONGEST = 100  # letters; Thai and Khmer write sentences without a space, WordPiece refuses longer
+# Control characters and U+FFFD, as BERT has it; but not the joiners, which are part of the spelling
+# in Persian and in scripts of India.
+DECOMPOSED = normalizers.NFD()
+WITHOUT_MARKS = normalizers.Replace(Regex(r"[\p{M}\x{200C}\x{200D}]"), "")
+NOISE = r"[\p{C}\x{FFFD}&&[^\s\x{200C}\x{200D}]]"
 
 
 def learn_wordpiece(
@@ -42,11 +55,16 @@ def learn_wordpiece(
 
     The special tokens have the ids 0 to 4. The rest is what `subwords.train_wordpiece` gives,
     letters, marked letters and merged pieces, but that it takes a letter's marked twin always.
+    Text is brought to Unicode's NFC. Unlike BERT's own, it keeps accents and all other marks, so
+    that vowels of Hindi or Thai stay, and it cuts words of more than 100 letters.
+
+    A letter is left out, and a word with it becomes [UNK], only if it is among the rarest, which
+    make up 0.05 % of the text, and if the letters would take three quarters of the vocabulary.
 
     Args:
         texts: gone through twice, so a list or `TextFiles` but no generator.
         vocab_size: with special tokens. Fewer come back if every word has become one piece.
-        lowercase: whether case and accents are dropped.
+        lowercase: whether case is dropped.
 
     Raises:
         TypeError: `texts` can be gone through only once.
@@ -57,14 +75,26 @@ def learn_wordpiece(
             f"texts is a {type(texts).__name__}, gone after one pass; two are needed. Give a list "
             "or TextFiles."
         )
-    normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    letters, marked = _alphabet(texts, normalizer, pre_tokenizer)
+    normalizer = normalizers.Sequence(
+        [
+            normalizers.NFC(),
+            normalizers.Replace(Regex(NOISE), ""),
+            normalizers.BertNormalizer(clean_text=False, strip_accents=False, lowercase=lowercase),
+        ]
+    )
+    pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.BertPreTokenizer(),
+            pre_tokenizers.Split(Regex(f".{{1,{LONGEST}}}"), "isolated"),
+        ]
+    )
+    letters, marked = _alphabet(texts, normalizer, pre_tokenizer, vocab_size)
     first = [*SPECIAL_TOKENS.values(), *letters, *marked]
     if vocab_size < len(first):
         raise ValueError(
             f"vocab_size is {vocab_size}, but special tokens and the letters of the texts, plain "
-            f"and marked with {CONTINUES}, are {len(first)}: choose a larger one."
+            f"and marked with {CONTINUES}, are {len(first)}: choose a larger one, or take a "
+            "tokenizer that falls back to bytes."
         )
     # Left to itself, the trainer numbers marked letters in a random order, and that decides
     # between pairs of equal count. As "special" tokens they keep the order they are given in.
@@ -88,6 +118,25 @@ def learn_wordpiece(
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, model_input_names=INPUTS, **SPECIAL_TOKENS
     )
+
+
+def count_marks(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """How many marks stand in a text, and how many of them a fast tokenizer's normaliser drops.
+
+    A mark is written with a letter: an accent, a vowel of Hindi or Thai, a tone, the voicing of
+    Japanese, a point of Arabic or Hebrew; the joiners count too. NFD shows marks as characters.
+    """
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    if text.isascii():
+        return 0, 0
+    marks = _marks(text)
+    kept = marks if normalizer is None else _marks(normalizer.normalize_str(text))
+    return marks, max(0, marks - kept)
+
+
+def _marks(text: str) -> int:
+    decomposed = DECOMPOSED.normalize_str(text)
+    return len(decomposed) - len(WITHOUT_MARKS.normalize_str(decomposed))
 
 
 def as_it_stands(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -155,15 +204,28 @@ def _alphabet(
     texts: Iterable[str],
     normalizer: normalizers.Normalizer,
     pre_tokenizer: pre_tokenizers.PreTokenizer,
+    vocab_size: int,
 ) -> tuple[list[str], list[str]]:
-    """The most frequent letters in the order of their code points, and their marked twins."""
+    """The letters to keep, in the order of their code points, and their marked twins."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(normalizer.normalize_str(text))
-    letters = [letter for letter in counts if not letter.isspace()]
+    letters = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))
     if not letters:
         raise ValueError("There is no text to learn a vocabulary from: all texts are empty.")
-    kept = sorted(sorted(letters, key=lambda c: (-counts[c], c))[:ALPHABET])
-    # Punctuation is a word of its own, so it never goes on in one.
-    inside = [c for c in kept if len(pre_tokenizer.pre_tokenize_str(f"a{c}")) == 1]
-    return kept, [CONTINUES + letter for letter in inside]
+
+    def goes_on(letter: str) -> bool:
+        """Chinese characters and punctuation are words of their own, so they never do."""
+        return len(pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(f"a{letter}"))) == 1
+
+    left = COVERAGE * sum(counts[letter] for letter in letters)
+    plain: list[str] = []
+    marked: list[str] = []
+    for letter in letters:
+        if left <= 0 and len(plain) + len(marked) > LETTERS * vocab_size:
+            break
+        left -= counts[letter]
+        plain.append(letter)
+        if goes_on(letter):
+            marked.append(CONTINUES + letter)
+    return sorted(plain), sorted(marked)
