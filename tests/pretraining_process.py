@@ -1,40 +1,43 @@
-"""helpers.training.pretrain as a program that a test can kill.
+"""helpers.pretrain as a program that a test can kill or stop.
 
-    python -m tests.pretraining_process KILL_AT [arguments of pretrain]
+    python -m tests.pretraining_process UPDATE SIGNAL [arguments of pretrain]
 
-The first process sends itself SIGKILL when it collates its KILL_AT-th batch; 0 for never.
+The first process sends itself the signal, such as SIGKILL, before that update; 0 for never.
 """
 
 import os
 import signal
 import sys
+from contextlib import contextmanager
 
 import torch
 
-from helpers.training import pretrain
+from helpers import pretrain
+from helpers.training.run import Run
+
+
+@contextmanager
+def signalling(update: int, name: str):
+    """Runs within the block get the signal in the first process, before that update."""
+    go_on = Run.update
+
+    def update_or_stop(run, window):
+        if run.step + 1 == update and os.environ.get("RANK", "0") == "0":
+            os.kill(os.getpid(), signal.Signals[name])
+        go_on(run, window)
+
+    Run.update = update_or_stop
+    try:
+        yield
+    finally:
+        Run.update = go_on
 
 
 def main() -> int:
-    arguments = sys.argv[2:]
+    update, name, *arguments = sys.argv[1:]
     torch.set_num_threads(1)  # two processes on two cores
-    collated = 0
-    make = pretrain._objective
-
-    def objective(*given):
-        collate, measure = make(*given)
-
-        def collate_or_die(examples):
-            nonlocal collated
-            collated += 1
-            # Not from a variable: what a function reads is part of what the run is.
-            if collated == int(sys.argv[1]) and os.environ.get("RANK", "0") == "0":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return collate(examples)
-
-        return collate_or_die, measure
-
-    pretrain._objective = objective
-    return pretrain.main(arguments)
+    with signalling(int(update), name):
+        return pretrain.main(arguments)
 
 
 if __name__ == "__main__":

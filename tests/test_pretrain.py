@@ -1,8 +1,11 @@
-"""helpers.training.pretrain from text to a model that transformers loads; killed; on two."""
+"""helpers.pretrain from text to a model that transformers loads; killed; stopped; on two."""
 
 import json
 import math
 import os
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -15,6 +18,8 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoTokenizer,
+    BertConfig,
+    BertModel,
     BertTokenizer,
     ByT5Tokenizer,
     pipeline,
@@ -22,8 +27,9 @@ from transformers import (
 
 from helpers.data.blocks import Blocks
 from helpers.models.modernbert import ModernBert
+from helpers.pretrain import PretrainingConfig, main
 from helpers.training import checkpoints
-from helpers.training.pretrain import PretrainingConfig, main
+from tests.pretraining_process import signalling
 from tests.test_blocks import tokenizer_of
 
 TINY = {
@@ -60,16 +66,23 @@ def arguments(output, text, objective="mlm", **options):
     return ["--objective", objective, "--output", str(output), *flags, *source]
 
 
-def launch(kill_at, given, *, processes=1):
+def launch(given, *, at=0, signal="SIGKILL", processes=1):
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     command = [sys.executable, *(launcher if processes > 1 else [])]
-    command += ["-m", "tests.pretraining_process", str(kill_at), *given]
-    environment = os.environ | {"PLM_PROGRESS": "0"}
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=300, env=environment
-    )
+    command += ["-m", "tests.pretraining_process", str(at), signal, *given]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     print(done.stdout[-2000:], done.stderr[-3000:])
     return done
+
+
+def main_on_one_thread(given):
+    """As in the processes it is compared with: the order of a sum decides its last digits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return main(given)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def result(output):
@@ -89,14 +102,7 @@ def assert_same(one, other):
 @pytest.fixture(scope="module", params=["mlm", "clm"])
 def finished(request, text, tmp_path_factory):
     output = tmp_path_factory.mktemp(request.param) / "run"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in the processes it is compared with: a sum's order is its digits
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PLM_PROGRESS", "0")
-            assert main(arguments(output, text, request.param)) == 0
-    finally:
-        torch.set_num_threads(threads)
+    assert main_on_one_thread(arguments(output, text, request.param)) == 0
     return request.param, output
 
 
@@ -139,11 +145,8 @@ def test_it_learns_and_says_so(finished, text):
     assert str(output.parent) not in card.content
 
 
-def test_held_out_documents_are_not_trained_on_and_started_again_it_is_done(
-    finished, text, monkeypatch
-):
+def test_held_out_documents_are_not_trained_on_and_started_again_it_is_done(finished, text):
     objective, output = finished
-    monkeypatch.setenv("PLM_PROGRESS", "0")
     tokenizer = AutoTokenizer.from_pretrained(output / "tokenizer")
     sides = {
         split: tokenizer.decode(np.load(output / "blocks" / f"{split}.npy").flatten())
@@ -168,12 +171,219 @@ def test_held_out_documents_are_not_trained_on_and_started_again_it_is_done(
 def test_a_killed_run_goes_on_bit_for_bit(finished, text, tmp_path):
     _, output = finished
     given = arguments(tmp_path / "run", text)
-    # Batch 1 is that of train's checks, so this is update 7, after the checkpoint of 4.
-    assert launch(8, given).returncode != 0
+    assert launch(given, at=7).returncode != 0  # after the checkpoint of 4
     assert not (tmp_path / "run" / "history.json").exists()
     assert checkpoints.latest(tmp_path / "run" / "checkpoints").name == "step-00000004"
-    assert launch(0, given).returncode == 0
+    assert main_on_one_thread(given) == 0
     assert_same(result(tmp_path / "run"), result(output))
+    assert log(tmp_path / "run") == log(output)
+
+
+def log(output):
+    """What a plot can follow, without the speed."""
+    lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in lines]
+
+
+def test_the_course_of_the_run_stands_in_a_file(finished):
+    _, output = finished
+    losses, evaluations, _ = result(output)
+    lines = log(output)
+    assert [(r["step"], r["loss"], r["lr"], r["grad_norm"]) for r in lines if "loss" in r] == losses
+    measured = [{"step": e["step"], "loss": e["loss"]} for e in evaluations]
+    found = [line for line in lines if "loss" not in line]
+    assert [{"step": e["step"], "loss": e["validation_loss"]} for e in found] == measured
+
+
+@pytest.mark.parametrize("finished", ["mlm"], indirect=True)
+@pytest.mark.parametrize("is_a_process_of_its_own", [True, False])
+def test_a_stopped_run_says_goodbye_and_goes_on_bit_for_bit(
+    finished, text, tmp_path, capfd, is_a_process_of_its_own
+):
+    given = arguments(tmp_path / "run", text, num_workers=2)
+    if is_a_process_of_its_own:
+        stopped = launch(given, at=6, signal="SIGINT")
+        assert stopped.returncode == 130
+        said = stopped.stderr
+    else:
+        with signalling(6, "SIGTERM"):
+            assert main_on_one_thread(given) == 143
+        said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert checkpoints.latest(tmp_path / "run" / "checkpoints").name == "step-00000006"
+    command = shlex.split(said.splitlines()[-1])
+    assert command[1:3] == ["-m", "helpers.pretrain"]
+    assert command[3:] == given
+    assert main_on_one_thread(command[3:]) == 0
+    assert_same(result(tmp_path / "run"), result(finished[1]))
+
+
+@pytest.mark.parametrize("finished", ["mlm"], indirect=True)
+def test_a_stop_before_training_says_goodbye_too(finished, text, tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("helpers.pretrain.learn_wordpiece", interrupted)
+    assert main(arguments(tmp_path / "run", text)) == 143
+    said = capsys.readouterr().err
+    assert "before the first update" in said
+    assert str(tmp_path / "run") in said.splitlines()[-1]
+
+
+def test_two_processes_stop_at_the_same_update(text, tmp_path):
+    given = arguments(tmp_path / "run", text, checkpoint_every=1000)
+    launch(given, at=3, signal="SIGINT", processes=2)
+    assert checkpoints.latest(tmp_path / "run" / "checkpoints").name == "step-00000010"
+
+
+@pytest.mark.parametrize("finished", ["mlm"], indirect=True)
+def test_a_finished_run_can_be_made_longer_but_not_shorter(finished, text, tmp_path, capsys):
+    _, output = finished
+    run = tmp_path / "run"
+    shutil.copytree(output, run)
+    assert main(arguments(run, text, steps=16)) == 0
+    assert "12 updates goes on to 16" in capsys.readouterr().out
+    losses, evaluations, _ = result(run)
+    assert losses[:12] == result(output)[0]
+    assert [step for step, *_ in losses] == list(range(1, 17))
+    # From update 13 on, the rate is that of the longer schedule: warm-up of 1, then to 0 at 16.
+    assert losses[12][2] == pytest.approx(0.01 * 4 / 16, rel=0.15)
+    assert evaluations[-1]["step"] == 16
+    before = result(run)
+    assert main(arguments(run, text, steps=14)) == 1
+    assert "steps: 16 there, 14 now" in capsys.readouterr().err
+    assert_same(result(run), before)
+
+
+def test_a_model_that_is_there_is_trained_further(finished, text, tmp_path, capsys):
+    objective, output = finished
+    model = output / "model"
+    run = tmp_path / "run"
+    source = ["--text", str(text), "--text-split", "paragraph", "--validation-share", "0.2"]
+    given = ["--objective", objective, "--output", str(run), "--from", str(model), *source]
+    given += ["--steps", "6", "--block-size", "16", "--batch-size", "4", "--precision", "fp32"]
+    assert main(given) == 0
+    assert not (run / "tokenizer").exists()  # it has its own
+    first = json.loads((run / "history.json").read_text())["records"][0]
+    last = result(output)[0][-1]
+    assert first["loss"] < result(output)[0][0][1] - 0.1  # it doesn't begin anew
+    assert abs(first["loss"] - last[1]) < 0.6
+    theirs = AutoTokenizer.from_pretrained(run / "model")
+    assert theirs.get_vocab() == AutoTokenizer.from_pretrained(model).get_vocab()
+    task = {"mlm": "fill-mask", "clm": "text-generation"}[objective]
+    assert pipeline(task, str(run / "model"))("abc [MASK] def.")
+    assert "goes on" in (run / "model" / "README.md").read_text()
+    assert str(tmp_path) not in (run / "model" / "README.md").read_text()
+    capsys.readouterr()
+    # A masked model can't be taken for a causal one, nor the other way round.
+    other = {"mlm": "clm", "clm": "mlm"}[objective]
+    given[1], given[3] = other, str(tmp_path / "other")
+    assert main(given) == 1
+    assert str(model) in capsys.readouterr().err
+    assert not (tmp_path / "other" / "blocks").exists()
+    given[1] = objective
+    for options, named in ((["--d-model", "32"], "d_model"), (["--block-size", "4096"], "4096")):
+        assert main([*given, *options]) == 1
+        assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("objective", ["mlm", "clm"])
+def test_a_bert_is_no_decoder_and_gets_a_new_head(tmp_path, text, objective, capsys):
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *"abcdefgh"]
+    pieces += [f"##{letter}" for letter in "abcdefgh"]
+    BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}).save_pretrained(tmp_path)
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    bert = BertModel(BertConfig(vocab_size=len(pieces), hidden_size=16, **sizes))
+    bert.save_pretrained(tmp_path)
+    given = ["--objective", objective, "--output", str(tmp_path / "run"), "--from", str(tmp_path)]
+    given += ["--text", str(text), "--steps", "2", "--block-size", "16", "--precision", "fp32"]
+    assert main(given) == (objective == "clm")
+    said = capsys.readouterr().err
+    if objective == "clm":
+        assert "BertModel" in said
+    else:
+        assert "cls.predictions" in said
+        assert len(pipeline("fill-mask", str(tmp_path / "run" / "model"))("abc [MASK].")) == 5
+
+
+def test_one_file_and_a_few_short_ones_are_held_out_from_the_end(tmp_path, capsys):
+    words = " ".join(f"{a}{b}" for a in "abcdefgh" for b in "abcdefgh")
+    for i in range(6):
+        (tmp_path / f"{i}.txt").write_text(words)
+    options = {"steps": 1, "validation_share": 0.01}
+    assert main([*arguments(tmp_path / "one", None, **options), "--text", f"{tmp_path}/0.txt"]) == 0
+    files = [f"{tmp_path}/{i}.txt" for i in range(6)]
+    assert main([*arguments(tmp_path / "few", None, **options), "--text", *files]) == 0
+    assert capsys.readouterr().out.count("validation: 0 documents, 15 tokens, 1 blocks") == 2
+
+
+def test_what_a_tokenizer_loses_is_counted_printed_and_on_the_card(tmp_path, capsys):
+    text = tmp_path / "hindi.txt"
+    text.write_text("अपने में हूँ भर्ती ☃\n" * 60)
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"अपनमहभरत"]
+    pieces += [f"##{letter}" for letter in "अपनमहभरतीू"]
+    BertTokenizer(vocab={p: i for i, p in enumerate(pieces)}).save_pretrained(tmp_path / "t")
+    options = {"steps": 1, "validation_share": 0, "evaluate_every": None}
+    given = arguments(tmp_path / "run", None, tokenizer=tmp_path / "t", **options)
+    assert main([*given, "--text", str(text)]) == 0
+    said = capsys.readouterr().out
+    assert "60 tokens (" in said  # the snowman
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    for count in ("train, unknown_tokens | 60", "train, marks | 420", "train, lost_marks | 360"):
+        assert count in card
+    assert "360 of 420 marks" in said
+    learned = arguments(tmp_path / "learned", None, **options)
+    assert main([*learned, "--text", str(text)]) == 0
+    assert "0 of 420 marks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("finished", ["mlm"], indirect=True)
+def test_a_cut_settings_file_is_one_message_with_a_remedy_that_works(
+    finished, text, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    shutil.copytree(finished[1], run)
+    settings = run / "settings.json"
+    settings.write_text(settings.read_text()[:40])
+    assert main(arguments(run, text)) == 1
+    assert f"{settings} can't be read" in capsys.readouterr().err
+    settings.unlink()
+    before = result(run)
+    assert main(arguments(run, text)) == 0
+    assert_same(result(run), before)
+
+
+@pytest.mark.parametrize("finished", ["mlm"], indirect=True)
+def test_one_changed_id_is_noticed(finished, text, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(finished[1], run)
+    file = run / "blocks" / "train.npy"
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
+    assert main(arguments(run, text)) == 1
+    assert str(file) in capsys.readouterr().err
+
+
+def test_a_second_start_is_refused_while_the_first_runs(text, tmp_path, capsys):
+    run = tmp_path / "run"
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom helpers.data import disk\n"
+        "with disk.owned(Path(sys.argv[1])):\n    print('mine', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(run)], stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout.readline()
+        assert main(arguments(run, text)) == 1
+        first.kill()
+    assert str(first.pid) in capsys.readouterr().err
+    assert not (run / "settings.json").exists()
+
+
+def test_an_update_without_a_mask_ends_no_run(text, tmp_path):
+    given = arguments(tmp_path / "run", text, batch_size=1, mask_rate=0.02, block_size=4)
+    assert main(given) == 0
 
 
 @pytest.mark.parametrize("finished", ["clm"], indirect=True)
@@ -181,14 +391,14 @@ def test_two_processes_with_half_the_batch_equal_one(finished, text, tmp_path):
     """Causal, since masks differ by process; within float tolerance."""
     _, output = finished
     given = arguments(tmp_path / "run", text, "clm", batch_size=2)
-    assert launch(0, given, processes=2).returncode == 0
+    assert launch(given, processes=2).returncode == 0
     two, one = result(tmp_path / "run"), result(output)
     assert [r[1] for r in two[0]] == pytest.approx([r[1] for r in one[0]], abs=2e-4)
     for ours, theirs in zip(two[1], one[1], strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=2e-4)
-    names = sorted(p.name for p in (tmp_path / "run").iterdir() if p.name != ".lock")
-    parts = ["blocks", "checkpoints", "history.json", "model", "settings.json", "tokenizer"]
-    assert names == parts
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    parts = ["blocks", "checkpoints", "history.json", "log.jsonl", "model", "settings.json"]
+    assert [name for name in names if not name.startswith(".")] == [*parts, "tokenizer"]
 
 
 @pytest.mark.parametrize("finished", ["mlm"], indirect=True)
@@ -197,7 +407,7 @@ def test_two_processes_with_half_the_batch_equal_one(finished, text, tmp_path):
     [
         ({"objective": "clm"}, "objective: 'mlm' there, 'clm' now"),
         ({"mask_rate": 0.2}, "mask_rate: 0.3 there, 0.2 now"),
-        ({"steps": 13}, "steps: 12 there, 13 now"),
+        ({"steps": 11}, "steps: 12 there, 11 now"),
         ({"max_tokens": 50}, "max_tokens: None there, 50 now"),
     ],
 )
@@ -214,7 +424,7 @@ def test_another_text_is_refused(finished, text, tmp_path, capsys):
     other = tmp_path / "words.txt"
     other.write_text(text.read_text() + " more")
     assert main(arguments(finished[1], other)) == 1
-    assert "source, file 1: 'words.txt, " in capsys.readouterr().err
+    assert "source, files: 'words.txt; " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("objective", ["mlm", "clm"])
@@ -237,7 +447,7 @@ def test_a_slow_tokenizer_is_refused_before_a_decoder_is_trained(tmp_path, text,
     ByT5Tokenizer().save_pretrained(tmp_path)
     run = tmp_path / "run"
     assert main(arguments(run, text, "clm", tokenizer=tmp_path)) == 1
-    assert "is a slow one (ByT5Tokenizer)" in capsys.readouterr().err
+    assert "ByT5Tokenizer" in capsys.readouterr().err
     assert not (run / "blocks").exists()
 
 

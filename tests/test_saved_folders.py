@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from helpers.models.contrastive import PairEncoder
 from helpers.models.modernbert import ModernBert
-from helpers.training.pretrain import main
+from helpers.pretrain import main
 from tests.stranger import elsewhere
 
 CHECKPOINTS = Path(__file__).parent.parent / "notebooks" / "checkpoints"

@@ -3,14 +3,16 @@
 A folder of blocks holds
 
     train.npy, validation.npy   (number of blocks, block size), uint16 or uint32, memory-mapped
-    blocks.json                 what they were made from, and counts
-    manifest.json               size and digest of each, compared when the folder is opened
+    manifest.json               what they were made from, counts, and digests of these files
 
-Work killed at any moment leaves whole folders only, see `helpers.data.disk`.
+It gets its name when it is complete, see `helpers.data.disk`, so work killed at any moment leaves
+whole folders only; and its files are compared with their digests when it is opened.
 """
 
 import hashlib
 import json
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +24,18 @@ from transformers import PreTrainedTokenizerBase
 from helpers.data import disk
 from helpers.data.batching import Packer
 from helpers.data.documents import is_held_out
+from helpers.data.vocabulary import count_marks
 
-__all__ = ["Blocks", "block_ends", "prepare_blocks", "read_counts", "vocabulary_size"]
+__all__ = [
+    "Blocks",
+    "block_ends",
+    "prepare_blocks",
+    "read_counts",
+    "vocabulary_size",
+]
 
 SPLITS = ("train", "validation")
-INFO = "blocks.json"
+COUNTED = ("empty_documents", "blocks_from_the_end", "unknown_tokens", "marks", "lost_marks")
 CHUNK = 1_000_000  # characters tokenized in one call: enough to keep all threads busy
 
 
@@ -56,7 +65,7 @@ class Blocks:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the file, in hex: what a training run knows its rows by."""
+        """SHA-256 of the file: the ids of all rows, for `helpers.training` to compare."""
         return disk.sha256(self.file)
 
     def __reduce__(self):
@@ -76,7 +85,8 @@ def prepare_blocks(
     """Tokenize documents and pack them into blocks in `folder`, or open it if they are there.
 
     Empty documents are skipped and counted. Memory holds a few megabytes of text at a time, and
-    at least one document.
+    at least one document. If the documents to hold out don't fill a block, as with one file or a
+    few, the last blocks of all are held out, as many as the share says and at least one.
 
     Args:
         folder: made if absent, with those above it.
@@ -106,15 +116,14 @@ def prepare_blocks(
     }
     folder = Path(folder)
     if not folder.exists():
-        packers = {
-            split: Packer(block_size, separator=separator, start=start)
-            for split in SPLITS[: 1 + (validation_share > 0)]
-        }
-        with disk.new_folder(folder) as new:
-            tokenized = _tokenize(documents, tokenizer)
-            counts = _write(new, tokenized, packers, tokenizer, validation_share, max_tokens)
-            info = json.dumps({"made_from": made_from, "counts": counts}, indent=2)
-            (new / INFO).write_text(info + "\n", encoding="utf-8")
+        counts: dict[str, dict[str, int]] = {}
+        with disk.new_folder(folder, made_from=made_from, counts=counts) as partial:
+            splits = {
+                name: _Split(partial / f"{name}.npy", tokenizer, block_size)
+                for name in SPLITS[: 1 + (validation_share > 0)]
+            }
+            _fill(splits, _tokenize(documents, tokenizer), validation_share, max_tokens)
+            counts.update({name: split.close() for name, split in splits.items()})
     return _open(folder, made_from)
 
 
@@ -143,28 +152,58 @@ def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def read_counts(folder: str | Path) -> dict[str, dict[str, int]]:
-    """What blocks.json says of each split: documents, empty documents, tokens and blocks."""
-    return json.loads((Path(folder) / INFO).read_text(encoding="utf-8"))["counts"]
+    """What is in each split, by its name.
+
+    `documents`, `empty_documents`, `blocks`, and `blocks_from_the_end`, which belong to documents
+    counted with the training split; `tokens`, a separator counted for each document;
+    `unknown_tokens`, in whose place the tokenizer had no piece; `marks`, such as accents, vowels
+    and tones that are written with a letter, and `lost_marks`, those that the tokenizer drops.
+    """
+    return disk.read_manifest(Path(folder))["counts"]
 
 
-class _BlockFile:
-    """A .npy file to which blocks are appended; its header gets the final count at the end."""
+class _Split:
+    """A .npy file to which documents are added; its header gets the final count at the end."""
 
-    def __init__(self, path: Path, packer: Packer, dtype: type):
-        self.packer, self.dtype = packer, np.dtype(dtype)
-        self.file = path.open("wb")
+    def __init__(self, path: Path, tokenizer: PreTrainedTokenizerBase, block_size: int):
+        start, separator = block_ends(tokenizer)
+        self.tokenizer = tokenizer
+        self.packer = Packer(block_size, separator=separator, start=start)
+        self.dtype = np.dtype(np.uint16 if vocabulary_size(tokenizer) <= 2**16 else np.uint32)
+        self.counts = Counter()
+        self.file = path.open("w+b")
         self._write_header()
 
-    def append(self, document: Sequence[int]) -> None:
-        blocks = self.packer.add([document])
-        self.file.write(blocks.astype(self.dtype).tobytes())
+    def add(self, text: str, ids: Sequence[int]) -> None:
+        """Add a document, of which only the count is kept if it gives no ids."""
+        marks, lost = count_marks(text, self.tokenizer)
+        unknown = ids.count(self.tokenizer.unk_token_id)
+        self.counts.update(marks=marks, lost_marks=lost, unknown_tokens=unknown)
+        self.counts["empty_documents"] += not ids
+        self.file.write(self.packer.add([ids] if ids else []).astype(self.dtype).tobytes())
 
-    def close(self) -> None:
-        size = self.file.tell()
+    def take_end(self, other: "_Split", n_blocks: int) -> None:
+        """Move the last blocks of another split here."""
+        size = n_blocks * self.packer.block_size * self.dtype.itemsize
+        other.file.seek(-size, os.SEEK_END)
+        self.file.write(other.file.read())
+        other.file.seek(-size, os.SEEK_END)
+        other.file.truncate()
+        for split, moved in ((self, n_blocks), (other, -n_blocks)):
+            split.packer.n_blocks += moved
+            split.packer.n_ids += moved * split.packer.content
+        self.counts["blocks_from_the_end"] = n_blocks
+
+    def close(self) -> dict[str, int]:
+        """Complete the file; returns the counts of `read_counts`."""
         self.file.seek(0)
         self._write_header()  # numpy leaves room in it for the first axis to grow
-        self.file.seek(size)
         self.file.close()
+        packer = self.packer
+        packer.check_filled()
+        filled = {"documents": packer.n_documents, "tokens": packer.n_ids}
+        filled |= {"blocks": packer.n_blocks}
+        return filled | {name: self.counts[name] for name in COUNTED}
 
     def _write_header(self) -> None:
         header = {
@@ -197,67 +236,48 @@ def _chunks(documents: Iterable[str]) -> Iterator[list[str]]:
         yield texts
 
 
-def _write(
-    folder: Path,
+def _fill(
+    splits: Mapping[str, _Split],
     tokenized: Iterable[tuple[str, list[int]]],
-    packers: Mapping[str, Packer],
-    tokenizer: PreTrainedTokenizerBase,
     validation_share: float,
     max_tokens: int | None,
-) -> dict[str, dict[str, int]]:
-    """Write each document's ids to its split's file; returns the counts of `read_counts`."""
-    dtype = np.uint16 if vocabulary_size(tokenizer) <= 2**16 else np.uint32
-    files = {
-        split: _BlockFile(folder / f"{split}.npy", packer, dtype)
-        for split, packer in packers.items()
-    }
-    empty = dict.fromkeys(SPLITS, 0)
+) -> None:
+    """Add each document to its split, and see to it that something is held out."""
     for text, ids in tokenized:
-        split = SPLITS[is_held_out(text, validation_share)]
-        if not ids:
-            empty[split] += 1
-            continue
-        files[split].append(ids)
-        if max_tokens is not None and sum(p.n_ids for p in packers.values()) >= max_tokens:
+        splits[SPLITS[is_held_out(text, validation_share)]].add(text, ids)
+        n_ids = sum(split.packer.n_ids for split in splits.values())
+        if max_tokens is not None and n_ids >= max_tokens:
             break
-    for split, file in files.items():
-        file.close()
-        try:
-            file.packer.check_filled()
-        except ValueError as error:
-            raise ValueError(f"{_name(split, validation_share)}: {error}") from error
-    return {
-        split: {
-            "documents": packer.n_documents,
-            "empty_documents": empty[split],
-            "tokens": packer.n_ids,
-            "blocks": packer.n_blocks,
-        }
-        for split, packer in packers.items()
-    }
-
-
-def _name(split: str, validation_share: float) -> str:
-    if split == "train":
-        return "Text to train on"
-    return f"Text held out (validation_share is {validation_share}; 0 holds out none)"
+    train, validation = splits["train"], splits.get("validation")
+    train.packer.check_filled()
+    if validation is not None and validation.packer.n_blocks == 0:
+        if train.packer.n_blocks == 1:
+            raise ValueError(
+                f"The text fills one block of {train.packer.block_size}, so there is nothing to "
+                "hold out: give more text, shorten the blocks, or set validation_share to 0."
+            )
+        validation.take_end(train, max(1, round(validation_share * train.packer.n_blocks)))
 
 
 def _open(folder: Path, made_from: Mapping[str, object]) -> dict[str, Blocks]:
-    """The blocks in `folder`, if they were made from this."""
+    """The blocks in `folder`, if they are whole and were made from this."""
     if damage := disk.damage(folder):
         raise ValueError(
-            f"{folder} isn't a whole folder of blocks: {damage[0]} Delete it to have it made "
-            "again, or choose another place."
+            f"{folder} isn't a whole folder of blocks: {' '.join(damage)} Delete it to have it "
+            "made again, or choose another place."
         )
-    info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-    if differing := disk.differences(info["made_from"], made_from):
+    manifest = disk.read_manifest(folder)
+    saved = manifest["made_from"]
+    if differing := disk.differences(saved, made_from):
         raise ValueError(
             f"{folder} holds blocks made from something else:\n  "
-            + "\n  ".join(differing[:5] + ["…"] * (len(differing) > 5))
+            + "\n  ".join(differing)
             + "\nDelete it to have them made anew, or choose another place."
         )
-    return {split: Blocks(folder / f"{split}.npy") for split in info["counts"]}
+    blocks = {split: Blocks(folder / f"{split}.npy") for split in manifest["counts"]}
+    for split in blocks.values():
+        split.digest = manifest["files"][split.file.name]["sha256"]  # compared just now
+    return blocks
 
 
 def _tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from helpers.training.config import TrainingConfig
 from helpers.training.evaluation import Predictions, evaluate, predict
 from helpers.training.history import History
+from helpers.training.interruption import noted
 from helpers.training.processes import owned_folder
 from helpers.training.run import NonFiniteLossError, Run
 
@@ -34,6 +35,7 @@ def train(
     *,
     collate_fn: Callable[[list[dict]], dict[str, torch.Tensor]],
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    log: Callable[[dict], object] | None = None,
 ) -> History:
     """Train `model` in place on `dataset` and return the run's history.
 
@@ -49,6 +51,8 @@ def train(
             randomness must come from torch's default generator, which is seeded for it.
         evaluate: called with the model at the end of each epoch, or as `config` says;
             returns metrics by name, for example those of `evaluate` in this module.
+        log: called in the first process with each update's record of `History`, a few updates
+            later, and with each evaluation, whose metrics begin with `validation_`.
 
     Raises:
         ValueError: for an empty dataset, one without labels, labels outside the model's
@@ -61,10 +65,13 @@ def train(
         InUseError: when another run is writing to `checkpoint_dir`.
         NonFiniteLossError: naming the update, the rows of its batch and the last good
             checkpoint.
+        Interrupted: after Ctrl-C or SIGTERM, in a run that keeps checkpoints: the update is
+            finished and a checkpoint written first.
     """
     with owned_folder(config.checkpoint_dir):
         run = Run.start(model, dataset, config, collate_fn, evaluate)
-        with run.progress_bar() as bar:
+        run.log = log if run.group.is_main_process else None
+        with run.progress_bar() as bar, noted(config.checkpoint_dir is not None) as signals:
             for window in run.windows():
                 run.update(window)
                 bar.update()
@@ -74,4 +81,5 @@ def train(
                     run.checkpoint()
                 if run.out_of_patience():
                     break
+                run.stop_if_asked(signals)
         return run.finish()

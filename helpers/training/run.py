@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, reduce
+from accelerate.utils import broadcast_object_list, gather, reduce
 from torch import nn
 from tqdm import tqdm
 
@@ -22,6 +22,7 @@ from helpers.training.checks import check_labels, check_positions, check_weights
 from helpers.training.config import TrainingConfig
 from helpers.training.fingerprint import fingerprint
 from helpers.training.history import History, peak_memory
+from helpers.training.interruption import Interrupted
 from helpers.training.objective import (
     IGNORED,
     compute_loss,
@@ -63,6 +64,7 @@ class Run:
     best_weights: dict[str, torch.Tensor] | None = None
     history: History = field(default_factory=History)
     pending: list[dict] = field(default_factory=list)  # records still on the device
+    log: Callable[[dict], object] | None = None
     clock: float = 0.0  # when the training time not yet in the history began
 
     @classmethod
@@ -258,6 +260,9 @@ class Run:
             }
             self._check_finite(record)
         self.history.records += self.pending
+        if self.log is not None:
+            for record in self.pending:
+                self.log(record)
         self.history.seconds += seconds
         self.pending = []
         self.clock = time.perf_counter()
@@ -311,6 +316,8 @@ class Run:
             raise TypeError(f"`evaluate` returned {result!r}: it must return a dict of metrics.")
         self.model.train()
         self.history.evaluations.append({"step": self.step, **result})
+        if self.log is not None:
+            self.log({"step": self.step} | {f"validation_{k}": v for k, v in result.items()})
         if self.config.best_metric is not None:
             self._keep_if_best(result)
         self.clock = time.perf_counter()
@@ -400,6 +407,17 @@ class Run:
             best=progress.best,
             seconds=progress.seconds,
         )
+
+    def stop_if_asked(self, signals: list[int]) -> None:
+        """Write a checkpoint and stop, if a signal came; all processes at the same update."""
+        asked = max(signals, default=0)
+        if self.group.num_processes > 1:
+            if self.step % FLUSH_EVERY and self.step < self.total_steps:
+                return  # to ask each other after each update would slow them down
+            asked = int(gather(torch.tensor([asked], device=self.group.device)).max())
+        if asked:
+            self.checkpoint()
+            raise Interrupted(asked)
 
     def finish(self) -> History:
         """Flush, reload the best weights if they were kept, and hand over the history."""
