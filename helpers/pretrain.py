@@ -36,23 +36,14 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import Field, asdict, dataclass, field
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from accelerate import PartialState
 from torch import nn
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-    HfArgumentParser,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoTokenizer, HfArgumentParser, PreTrainedTokenizerBase
 from transformers.hf_argparser import HfArg
 
 from helpers.data import assets, disk
@@ -69,23 +60,20 @@ from helpers.data.documents import StreamedTexts, TextFiles, is_held_out
 from helpers.data.masking import FixedMasks, MaskedCollator
 from helpers.data.vocabulary import as_it_stands, learn_wordpiece, leave_prompts_open
 from helpers.models.modernbert import ModernBert, ModernBertConfig
+from helpers.models.pretrained import load_language_model
 from helpers.training import checkpoints
 from helpers.training.checkpoints import CheckpointError
 from helpers.training.config import Optimizer, Precision, Schedule
 from helpers.training.interruption import Interrupted, handled, stop
 from helpers.training.log import Log
 from helpers.training.loop import History, NonFiniteLossError, TrainingConfig, evaluate, train
-from helpers.training.model_card import KINDS, TASKS, model_card
+from helpers.training.model_card import TASKS, model_card
 from helpers.training.processes import join_processes, owned_folder
 
 EVALUATION_MASK_RATE = 0.15  # whatever the rate in training, so that runs can be compared
 VOCABULARY_TEXT = 500_000_000  # characters to learn a vocabulary from; more changes little
 CHARACTERS_PER_TOKEN = 10  # at most, on average: how much text `max_tokens` can need
 LEARNING_RATE, GENTLE = 1e-3, 1e-4  # of a new network, and of one that has learned already
-AUTO = {
-    "mlm": (AutoModelForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING),
-    "clm": (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
-}
 MUCH = 0.001  # of the tokens or marks; a learned vocabulary loses less
 ERRORS = (ValueError, TypeError, OSError, AssetError, CheckpointError, NonFiniteLossError)
 OF_A_NEW_MODEL = ("tokenizer", "vocab_size", "lowercase", "d_model", "layers", "heads", "dropout")
@@ -166,19 +154,18 @@ class PretrainingConfig:
             raise ValueError(
                 f"text is {self.text} and dataset {self.dataset!r}: give exactly one of the two."
             )
-        if not 0 <= self.validation_share < 1:
-            raise ValueError(
-                f"validation_share is {self.validation_share}; expected 0 to below 1, such as 0.01."
-            )
+        for name, fits, expected in (
+            ("validation_share", 0 <= self.validation_share < 1, "0 to below 1, such as 0.01"),
+            ("mask_rate", 0 < self.mask_rate <= 1, "above 0 and at most 1"),
+            ("max_tokens", self.max_tokens is None or self.max_tokens >= 1, "1 or more"),
+        ):
+            if not fits:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected {expected}.")
         if self.evaluate_every is not None and self.validation_share == 0:
             raise ValueError(
                 f"evaluate_every is {self.evaluate_every}, but validation_share is 0: nothing is "
                 "held out to evaluate on."
             )
-        if not 0 < self.mask_rate <= 1:
-            raise ValueError(f"mask_rate is {self.mask_rate}; expected above 0 and at most 1.")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ValueError(f"max_tokens is {self.max_tokens}; expected 1 or more.")
         if self.base is not None:
             self._check_nothing_is_of_a_new_model()
         if self.learning_rate is None:
@@ -189,8 +176,8 @@ class PretrainingConfig:
         self.training_config()
 
     def _check_nothing_is_of_a_new_model(self) -> None:
-        defaults = {name: type(self).__dataclass_fields__[name].default for name in OF_A_NEW_MODEL}
-        given = [name for name, default in defaults.items() if getattr(self, name) != default]
+        new = [f for f in fields(self) if f.name in OF_A_NEW_MODEL]
+        given = [f.name for f in new if getattr(self, f.name) != f.default]
         if given:
             raise ValueError(
                 f"{', '.join(given)} can't be chosen with --from: {self.base} brings its own "
@@ -212,25 +199,13 @@ class PretrainingConfig:
 
     def training_config(self) -> TrainingConfig:
         """What `train` is told; it goes on from a checkpoint wherever there is one."""
+        shared = {f.name for f in fields(self)} & {f.name for f in fields(TrainingConfig)}
         return TrainingConfig(
-            steps=self.steps,
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            beta2=self.beta2,
-            batch_size=self.batch_size,
-            accumulation=self.accumulation,
-            warmup_ratio=self.warmup_ratio,
-            schedule=self.schedule,
-            weight_decay=self.weight_decay,
+            **{name: getattr(self, name) for name in shared},
             group_by_length=False,  # blocks are all of one length
-            precision=self.precision,
-            seed=self.seed,
-            evaluate_every=self.evaluate_every,
             checkpoint_dir=Path(self.output) / "checkpoints",
-            checkpoint_every=self.checkpoint_every,
             resume=True,
             extend=True,
-            num_workers=self.num_workers,
             progress=False,  # the log's lines are seen instead
         )
 
@@ -262,7 +237,12 @@ def pretrain(config: PretrainingConfig) -> History | None:
     with owned_folder(config.output):
         documents = config.documents()
         torch.manual_seed(config.seed)
-        model = _base_model(config)
+        model: nn.Module | None = None
+        if config.base is not None:
+            causal = config.objective == "clm"
+            model, new = load_language_model(config.base, causal=causal, length=config.block_size)
+            if new and group.is_main_process:
+                print(f"Not in {config.base}, so random at first: {', '.join(new)}.", flush=True)
         with group.main_process_first():  # it writes, the others then find what it has written
             source = documents.describe()
             _check_settings(config, source)
@@ -335,47 +315,6 @@ def _check_settings(config: PretrainingConfig, source: dict[str, str]) -> None:
     if differing:  # an earlier start got nowhere; its vocabulary may be of other settings
         shutil.rmtree(output / "tokenizer", ignore_errors=True)
     disk.write_file(file, json.dumps(settings, indent=2) + "\n")
-
-
-def _base_model(config: PretrainingConfig) -> nn.Module | None:
-    """The model to go on with, if one was asked for, in fp32.
-
-    Raises:
-        ValueError: it isn't one of the objective, or it reads less than a block.
-    """
-    if config.base is None:
-        return None
-    path = assets.path(config.base)
-    auto, mapping = AUTO[config.objective]
-    about = AutoConfig.from_pretrained(path)
-    kind = f"a {KINDS[config.objective]} language model, as --objective {config.objective} needs"
-    if type(about) not in mapping:
-        raise ValueError(f"{config.base} is of type {about.model_type}, which can't be {kind}.")
-    reads = getattr(about, "max_position_embeddings", None) or math.inf
-    if config.block_size > reads:
-        raise ValueError(
-            f"block_size is {config.block_size}, but {config.base} reads {reads} tokens at a time: "
-            f"choose --block-size {reads} or less."
-        )
-    model, loading = auto.from_pretrained(
-        path, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-    )
-    if _looks_ahead(model) != (config.objective == "mlm"):
-        raise ValueError(
-            f"{config.base} holds {', '.join(about.architectures or ['no named class'])}, which "
-            f"isn't {kind}. Choose the other objective, or another model."
-        )
-    if loading["missing_keys"]:
-        new = ", ".join(sorted(loading["missing_keys"]))
-        print(f"Not in {config.base}, so random at first: {new}.", file=sys.stderr, flush=True)
-    return model
-
-
-def _looks_ahead(model: nn.Module) -> bool:
-    """Whether what a model says of a token depends on the one behind it, whatever its class."""
-    with torch.no_grad():
-        one, other = model.eval()(input_ids=torch.tensor([[2, 2], [2, 3]])).logits[:, 0]
-    return not torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
 def _tokenizer(

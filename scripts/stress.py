@@ -28,8 +28,9 @@ from pathlib import Path
 os.environ |= {"TOKENIZERS_PARALLELISM": "false", "PLM_PROGRESS": "0"}  # before its import
 import torch
 
+from helpers import pretrain
 from helpers.data import disk
-from helpers.training import checkpoints, pretrain
+from helpers.training import checkpoints
 from helpers.training.loop import TrainingConfig, evaluate, train
 from tests.tiny import collate, tagger, tagging_data
 

@@ -61,10 +61,10 @@ def test_memory_holds_a_window_of_a_file_and_not_the_file(tmp_path):
 def test_a_file_that_is_not_utf8_is_named_with_its_byte(tmp_path):
     good, bad = write(tmp_path, good="fine", bad="né\nsecond line\n".encode() + b"caf\xe9 au lait")
     for split in ("file", "paragraph"):
-        with pytest.raises(ValueError, match=r"bad\.txt isn't UTF-8: the byte 0xe9 at offset 19 "):
+        with pytest.raises(ValueError, match=r"bad\.txt .* 0xe9 in .*caf"):
             list(TextFiles((good, bad), split))
     (cut,) = write(tmp_path, cut="é".encode()[:1])
-    with pytest.raises(ValueError, match="0xc3 at offset 0"):
+    with pytest.raises(ValueError, match=r"cut\.txt .* 0xc3"):
         list(TextFiles((cut,)))
 
 

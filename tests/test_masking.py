@@ -100,7 +100,7 @@ IDS = torch.tensor([[2, 8, 3]])
         (
             {"candidates": torch.ones(3, dtype=torch.bool)},
             ValueError,
-            r"shape \(1, 3\) and candidates \(3,\)",
+            r"\[1, 3\].* and .*\[3\]",
         ),
     ],
 )

@@ -298,11 +298,11 @@ def test_a_bert_is_no_decoder_and_gets_a_new_head(tmp_path, text, objective, cap
     given = ["--objective", objective, "--output", str(tmp_path / "run"), "--from", str(tmp_path)]
     given += ["--text", str(text), "--steps", "2", "--block-size", "16", "--precision", "fp32"]
     assert main(given) == (objective == "clm")
-    said = capsys.readouterr().err
+    said = capsys.readouterr()
     if objective == "clm":
-        assert "BertModel" in said
+        assert "BertModel" in said.err
     else:
-        assert "cls.predictions" in said
+        assert "cls.predictions.bias" in said.out
         assert len(pipeline("fill-mask", str(tmp_path / "run" / "model"))("abc [MASK].")) == 5
 
 
@@ -477,7 +477,7 @@ def test_a_streamed_data_set_with_a_given_tokenizer_prepared_only(tmp_path, caps
     [
         (b"", {}, "no text to learn a vocabulary from"),
         (b"ab cd", {"validation_share": 0, "evaluate_every": None}, "give more text, or shorten"),
-        (b"fine\n\ncaf\xe9", {}, "text.txt isn't UTF-8: the byte 0xe9 at offset 9"),
+        (b"fine\n\ncaf\xe9", {}, "text.txt isn't UTF-8: the byte 0xe9 in"),
         (
             b"abc def",
             {"vocab_size": 6, "validation_share": 0, "evaluate_every": None},

@@ -34,7 +34,7 @@ class TextFiles:
     Raises:
         FileNotFoundError: a path is no file.
         ValueError: there is no path or `split` is unknown; while reading, a file that isn't
-            UTF-8: the message names it and the offset of the first wrong byte.
+            UTF-8: the message shows the first wrong byte.
     """
 
     paths: tuple[str | Path, ...]
@@ -180,22 +180,9 @@ def _lines(path: str | Path) -> Iterator[str]:
             while line := file.readline(WINDOW):
                 yield line
     except UnicodeDecodeError as error:
-        offset, byte = _wrong_byte(path)
+        around = error.object[max(0, error.start - 20) : error.start + 20]
         raise ValueError(
-            f"{path} isn't UTF-8: the byte 0x{byte:02x} at offset {offset} ({error.reason}). "
-            "Convert the file, for example with iconv -f latin1 -t utf-8 if that is its encoding, "
-            "or leave it out."
+            f"{path} isn't UTF-8: the byte 0x{error.object[error.start]:02x} in {around!r} "
+            f"({error.reason}). Convert the file, for example with iconv -f latin1 -t utf-8 if "
+            "that is its encoding, or leave it out."
         ) from error
-
-
-def _wrong_byte(path: str | Path) -> tuple[int, int]:
-    """Offset and value of the first byte that isn't UTF-8: the decoder says where in a line."""
-    offset = 0
-    with Path(path).open("rb") as file:
-        for line in file:
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                return offset + error.start, line[error.start]
-            offset += len(line)
-    raise AssertionError(f"{path} has changed while it was read")

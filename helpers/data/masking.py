@@ -78,10 +78,7 @@ def _check(
             "torch.int64 and torch.bool (True where a piece may be chosen)."
         )
     if input_ids.shape != candidates.shape:
-        raise ValueError(
-            f"input_ids have shape {tuple(input_ids.shape)} and candidates "
-            f"{tuple(candidates.shape)}; expected the same."
-        )
+        raise ValueError(f"Shapes differ: {input_ids.shape} and {candidates.shape}.")
     if not 0 < rate <= 1:
         raise ValueError(f"rate is {rate}; expected a share above 0 and at most 1, such as 0.15.")
     if mask_token_id is None:
@@ -89,14 +86,13 @@ def _check(
             "The tokenizer has no mask token (mask_token_id is None). Use a tokenizer made for "
             "masked language modelling, or add a mask token and resize the model's embeddings."
         )
-    largest = max(mask_token_id, int(input_ids.max()) if input_ids.numel() else 0)
-    smallest = min(mask_token_id, int(input_ids.min()) if input_ids.numel() else 0)
-    if largest >= vocab_size or smallest < 0:
-        wrong = largest if largest >= vocab_size else smallest
-        raise ValueError(
-            f"The id {wrong} is outside the vocabulary of {vocab_size} pieces (ids 0 to "
-            f"{vocab_size - 1}). Does the vocabulary belong to another tokenizer?"
-        )
+    ends = input_ids.aminmax() if input_ids.numel() else ()
+    for i in (mask_token_id, *map(int, ends)):
+        if not 0 <= i < vocab_size:
+            raise ValueError(
+                f"The id {i} is outside the vocabulary of {vocab_size} pieces (ids 0 to "
+                f"{vocab_size - 1}). Does the vocabulary belong to another tokenizer?"
+            )
 
 
 @dataclass(frozen=True)

@@ -42,18 +42,11 @@ def model_card(
     settings: Mapping[str, object],
     **metadata: object,
 ) -> ModelCard:
-    """The card of a finished run.
+    """The card of a finished run, from tables of what there is to say.
 
-    Args:
-        objective: "mlm" or "clm".
-        name: the title.
-        origin: how many parameters of what kind, and where they started; ends the sentence
-            that begins "A masked language model of".
-        held_out: what was measured on text that wasn't trained on.
-        counts: of the text.
-        source: where the text is from.
-        settings: of the run.
-        metadata: more of the card's head, such as `datasets` and `base_model`.
+    `origin` ends the sentence that begins "A masked language model of"; `held_out` says what was
+    measured on text that wasn't trained on; `metadata` is more of the card's head, such as
+    `base_model`.
     """
     data = ModelCardData(library_name="transformers", pipeline_tag=TASKS[objective], **metadata)
     versions = {"python": platform.python_version(), "torch": torch.__version__}
