@@ -74,6 +74,7 @@ EVALUATION_MASK_RATE = 0.15  # whatever the rate in training, so that runs can b
 VOCABULARY_TEXT = 500_000_000  # characters to learn a vocabulary from; more changes little
 CHARACTERS_PER_TOKEN = 10  # at most, on average: how much text `max_tokens` can need
 LEARNING_RATE, GENTLE = 1e-3, 1e-4  # of a new network, and of one that has learned already
+WITHOUT_PREPARE = "The same command without --prepare-only trains on it."
 MUCH = 0.001  # of the tokens or marks; a learned vocabulary loses less
 ERRORS = (ValueError, TypeError, OSError, AssetError, CheckpointError, NonFiniteLossError)
 OF_A_NEW_MODEL = ("tokenizer", "vocab_size", "lowercase", "d_model", "layers", "heads", "dropout")
@@ -466,13 +467,14 @@ def _text_summary(config: PretrainingConfig, tokenizer: PreTrainedTokenizerBase)
     ]
     total = {name: sum(c[name] for c in counts.values()) for name in counts["train"]}
     share = total["unknown_tokens"] / total["tokens"]
+    is_learned = config.tokenizer is None and config.base is None
+    learned = f" learned, {'without' if config.lowercase else 'with'} case" if is_learned else ""
     lines.append(
-        f"vocabulary: {len(tokenizer):,} pieces; {total['unknown_tokens']:,} tokens ({share:.2%}) "
-        f"unknown; {total['lost_marks']:,} of {total['marks']:,} marks lost (accents, vowels, "
-        "tones)"
+        f"vocabulary: {len(tokenizer):,} pieces{learned}; {total['unknown_tokens']:,} tokens "
+        f"({share:.2%}) unknown; {total['lost_marks']:,} of {total['marks']:,} marks lost "
+        "(accents, vowels, tones)"
     )
     if share > MUCH or total["lost_marks"] > MUCH * total["marks"]:
-        is_learned = config.tokenizer is None and config.base is None
         remedy = "choose a larger --vocab-size" if is_learned else "have another one learned"
         lines.append(f"This tokenizer loses a part of the text for good: {remedy}.")
     return "\n".join(lines)
@@ -506,10 +508,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     code = 0
     try:
+        (config,) = parser.parse_args_into_dataclasses(arguments)
         with handled(stop):
-            (config,) = parser.parse_args_into_dataclasses(arguments)
             history = pretrain(config)
-        message = _next_steps(config, history) if history else "Prepared."
+        message = _next_steps(config, history) if history else WITHOUT_PREPARE
     except Interrupted as interruption:
         code, message = 128 + interruption.signal, _goodbye(config, interruption, arguments)
     except ERRORS as error:
