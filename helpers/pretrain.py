@@ -475,8 +475,8 @@ def _text_summary(config: PretrainingConfig, tokenizer: PreTrainedTokenizerBase)
         "(accents, vowels, tones)"
     )
     if share > MUCH or total["lost_marks"] > MUCH * total["marks"]:
-        remedy = "choose a larger --vocab-size" if is_learned else "have another one learned"
-        lines.append(f"This tokenizer loses a part of the text for good: {remedy}.")
+        remedy = "a larger --vocab-size" if is_learned else "another tokenizer or model"
+        lines.append(f"This tokenizer loses a part of the text for good: choose {remedy}.")
     return "\n".join(lines)
 
 

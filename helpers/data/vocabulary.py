@@ -43,9 +43,9 @@ LETTERS = 0.75  # share of the vocabulary that they may take, unless coverage ne
 LONGEST = 100  # letters; Thai and Khmer write sentences without a space, WordPiece refuses longer
 # Control characters and U+FFFD, as BERT has it; but not the joiners, which are part of the spelling
 # in Persian and in scripts of India.
+NOISE = r"[\p{C}\x{FFFD}&&[^\s\x{200C}\x{200D}]]"
 DECOMPOSED = normalizers.NFD()
 WITHOUT_MARKS = normalizers.Replace(Regex(r"[\p{M}\x{200C}\x{200D}]"), "")
-NOISE = r"[\p{C}\x{FFFD}&&[^\s\x{200C}\x{200D}]]"
 
 
 def learn_wordpiece(
