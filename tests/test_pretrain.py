@@ -29,6 +29,7 @@ from helpers.data.blocks import Blocks
 from helpers.models.modernbert import ModernBert
 from helpers.pretrain import PretrainingConfig, main
 from helpers.training import checkpoints
+from helpers.training import pretrain as old_place
 from tests.pretraining_process import signalling
 from tests.test_blocks import tokenizer_of
 
@@ -522,3 +523,9 @@ def test_text_and_data_set_exclude_each_other(tmp_path):
     for source in ({}, {"text": ["a.txt"], "dataset": "json"}):
         with pytest.raises(ValueError, match="give exactly one of the two"):
             PretrainingConfig(objective="mlm", output=str(tmp_path), **source)
+
+
+def test_the_old_path_still_works(tmp_path, capsys):
+    assert old_place.main is main
+    assert old_place.main(arguments(tmp_path / "run", tmp_path / "absent.txt")) == 1
+    assert "absent.txt" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The course of a run as it goes on: a file that a plot can follow, and a line now and then."""
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ class Log:
     def __init__(self, file: str | Path, steps: int):
         self.file, self.steps = Path(file), steps
         self.is_open = False
-        self.shown = -EVERY_SECONDS  # when a line was last shown
+        self.shown = -math.inf  # when a line was last shown
 
     def __call__(self, record: dict) -> None:
         if not self.is_open:
