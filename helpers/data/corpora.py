@@ -1,7 +1,9 @@
 """The book's corpora as ``datasets.DatasetDict`` with fixed train, validation and test splits.
 
-Each function reads files that ``helpers.data.assets`` fetched, checks what it reads, and gives the
-same rows in the same order on each machine. No text stands in two splits.
+Each function reads files that ``helpers.data.assets`` fetched and compared with their hashes, and
+gives the same rows in the same order on each machine. No text stands in two splits.
+
+For files of your own: ``read_texts`` or ``read_conll``, then ``clean``, then ``split``.
 
 Where a corpus has no official split, a text's SHA-256 decides: within each class the texts are
 ordered by the digest of their lower-cased words; the first 20 % are the test set, the next 10 %
@@ -9,26 +11,40 @@ the validation set, the other 70 % the training set. Rows keep that order, so a 
 The order of files on disk and the version of a random generator play no part.
 """
 
-import hashlib
-import re
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from helpers.data import assets, disk
+from helpers.data import assets, cleaning, disk
+from helpers.data.cleaning import Report, clean, split
+from helpers.data.reading import decode, read_conll, read_texts
+
+__all__ = [
+    "NER_TAGS",
+    "NEWS_CLASSES",
+    "RATING_CLASSES",
+    "RATING_EDGES",
+    "REVIEW_CLASSES",
+    "Report",
+    "bbc_news",
+    "chinese_reviews",
+    "clean",
+    "conll2003",
+    "movie_reviews",
+    "read_conll",
+    "read_texts",
+    "split",
+]
 
 NEWS_CLASSES = ("business", "entertainment", "politics", "sport", "tech")
 RATING_CLASSES = ("very negative", "negative", "neutral", "positive", "very positive")
 # The upper edges, each included, of the first four fifths of the rating scale -4..4.
 RATING_EDGES = (-2.4, -0.8, 0.8, 2.4)
 REVIEW_CLASSES = ("negative", "positive")
-NER_TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")
-SHINGLE = 5  # words in a row that make one piece of evidence for a copied passage
-CHINESE_SHINGLE = 10  # the same in characters, for text without spaces
-NEAR_DUPLICATE = 0.25  # share of a text's shingles found in another one
+NER_TYPES = ("PER", "ORG", "LOC", "MISC")
+NER_TAGS = ("O", *(f"{prefix}-{name}" for name in NER_TYPES for prefix in "BI"))
 
 
 def bbc_news() -> DatasetDict:
@@ -48,28 +64,23 @@ def bbc_news() -> DatasetDict:
         line) and ``label`` (ClassLabel over business, entertainment, politics, sport, tech).
 
     Raises:
-        AssetError: the corpus is not cached and cannot be fetched.
-        ValueError: a file is not what it should be; the message names it.
+        AssetError: the corpus is not cached whole and cannot be fetched.
     """
     articles = []
     folder = Path(assets.path("bbc-news"))
     for file in (folder / name for name in disk.read_manifest(folder)["files"]):
         name = "sport" if file.parent.name == "sports" else file.parent.name
-        headline, *paragraphs = [line.strip() for line in _lines(file) if line.strip()] or [""]
-        if not paragraphs or name not in NEWS_CLASSES:
-            raise ValueError(
-                f"{file} should hold a headline and an article in one of the folders of "
-                f"{', '.join(NEWS_CLASSES)}. {_mend('bbc-news')}"
-            )
+        headline, *paragraphs = [line.strip() for line in _news(file) if line.strip()]
         articles.append((headline, "\n".join(paragraphs), NEWS_CLASSES.index(name)))
-    kept = [articles[i] for i in _distinct([f"{a[0]}\n{a[1]}" for a in articles])]
+    copies = cleaning.near_copies([f"{a[0]}\n{a[1]}" for a in articles])
+    kept = [article for i, article in enumerate(articles) if i not in copies]
     headlines, bodies, labels = zip(*kept, strict=True)
     columns = {"headline": headlines, "body": bodies, "label": labels}
     features = Features(
         headline=Value("string"), body=Value("string"), label=ClassLabel(names=[*NEWS_CLASSES])
     )
     texts = [f"{headline}\n{body}" for headline, body in zip(headlines, bodies, strict=True)]
-    return _datasets(columns, features, _split_rows(texts, labels))
+    return _datasets(columns, features, cleaning.split_rows(texts, labels))
 
 
 def movie_reviews(binary: bool = False) -> DatasetDict:
@@ -96,17 +107,16 @@ def movie_reviews(binary: bool = False) -> DatasetDict:
         (ClassLabel).
 
     Raises:
-        AssetError: the corpus is not cached and cannot be fetched.
-        ValueError: a line is not what it should be; the message names it.
+        AssetError: the corpus is not cached whole and cannot be fetched.
     """
     file = Path(assets.path("movie-reviews")) / "movieReviewSnippets_GroundTruth.txt"
     by_words: dict[tuple[str, ...], tuple[str, float]] = {}
-    for number, line in enumerate(_lines(file), start=1):
-        text, rating = _rated(line, f"{file}, line {number}")
-        by_words.setdefault(_words(text), (text, rating))
+    for line in _lines(file):
+        _, rating, text = line.split("\t")
+        by_words.setdefault(cleaning.words(text), (text.strip(), float(rating)))
     texts, ratings = zip(*by_words.values(), strict=True)
     labels = [bisect_left(RATING_EDGES, rating) for rating in ratings]
-    rows = _split_rows(texts, labels)
+    rows = cleaning.split_rows(texts, labels)
     names = RATING_CLASSES
     if binary:
         neutral = RATING_CLASSES.index("neutral")
@@ -138,24 +148,25 @@ def chinese_reviews() -> DatasetDict:
         Columns ``text`` (str) and ``label`` (ClassLabel over negative, positive).
 
     Raises:
-        AssetError: the corpus is not cached and cannot be fetched.
-        ValueError: a file is in no known encoding or holds no review; the message names it.
+        AssetError: the corpus is not cached whole and cannot be fetched.
     """
     folder = Path(assets.path("chinese-reviews"))
     by_characters: dict[str, set[tuple[str, int]]] = {}
     for label, name in enumerate(("neg.txt", "pos.txt")):
-        lines = [line.strip() for line in _lines(folder / name) if _words(line)]
-        if not lines:
-            raise ValueError(f"{folder / name} holds no review. {_mend('chinese-reviews')}")
-        for line in lines:
-            by_characters.setdefault(_characters(line), set()).add((line, label))
+        for line in _lines(folder / name):
+            by_characters.setdefault(cleaning.characters(line), set()).add((line.strip(), label))
+    del by_characters[""]
     # The same words can stand with other punctuation; which of them stays must not depend on
     # the order of lines.
     reviews = [min(found) for found in by_characters.values() if len({y for _, y in found}) == 1]
-    kept = _distinct([text for text, _ in reviews], _characters, CHINESE_SHINGLE)
-    texts, labels = zip(*(reviews[i] for i in kept), strict=True)
+    copies = cleaning.near_copies(
+        [text for text, _ in reviews], cleaning.characters, shingle=cleaning.CHARACTER_SHINGLE
+    )
+    kept = [review for i, review in enumerate(reviews) if i not in copies]
+    texts, labels = zip(*kept, strict=True)
     features = Features(text=Value("string"), label=ClassLabel(names=[*REVIEW_CLASSES]))
-    return _datasets({"text": texts, "label": labels}, features, _split_rows(texts, labels))
+    columns = {"text": texts, "label": labels}
+    return _datasets(columns, features, cleaning.split_rows(texts, labels))
 
 
 def conll2003() -> DatasetDict:
@@ -178,95 +189,27 @@ def conll2003() -> DatasetDict:
         ``document`` (int, counts the news stories of the split from 0).
 
     Raises:
-        AssetError: the corpus is not cached and cannot be fetched.
-        ValueError: a line is not what it should be; the message names it.
+        AssetError: the corpus is not cached whole and cannot be fetched.
     """
     folder = Path(assets.path("conll2003"))
-    features = Features(
-        tokens=List(Value("string")),
-        ner_tags=List(ClassLabel(names=[*NER_TAGS])),
-        document=Value("int32"),
-    )
     files = {"train": "train.txt", "validation": "valid.txt", "test": "test.txt"}
     return DatasetDict(
         {
-            split: Dataset.from_list(_tagged_sentences(folder / name), features=features)
+            split: read_conll(folder / name, types=NER_TYPES).remove_columns("source")
             for split, name in files.items()
         }
     )
 
 
-def _lines(file: Path) -> list[str]:
-    """The lines of a text file in UTF-8 or, where that fails, in Windows-1252."""
-    raw = file.read_bytes()
+def _news(file: Path) -> list[str]:
     try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as utf8:
-        # One BBC article has its £ sign in the older encoding; the others are UTF-8.
-        try:
-            text = raw.decode("cp1252")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{file} is neither UTF-8 (byte {utf8.start} is 0x{raw[utf8.start]:02x}) nor "
-                f"Windows-1252 (byte {error.start} is 0x{raw[error.start]:02x})."
-            ) from error
-    return re.split(r"\r\n|\n", text)
+        return decode(file).split("\n")
+    except ValueError:  # one article has its £ sign in the older encoding
+        return decode(file, "cp1252").split("\n")
 
 
-def _mend(name: str) -> str:
-    return f"Mend the cached files with `python -m helpers.data.assets fetch {name}`."
-
-
-def _words(text: str) -> tuple[str, ...]:
-    """Lower-cased words without punctuation: what has to differ for two texts to differ."""
-    return tuple(re.findall(r"\w+", text.lower()))
-
-
-def _characters(text: str) -> str:
-    """The characters of a text's words: units for a language written without spaces."""
-    return "".join(_words(text))
-
-
-def _distinct(
-    texts: Sequence[str],
-    units_of: Callable[[str], Sequence[str]] = _words,
-    shingle: int = SHINGLE,
-) -> list[int]:
-    """Indices of ``texts`` that repeat no longer one: the greedy form of Broder's containment.
-
-    From the longest text to the shortest, a text is dropped if one that is kept holds at least
-    ``NEAR_DUPLICATE`` of its sequences of ``shingle`` units, words by default (Broder 1997, On
-    the Resemblance and Containment of Documents).
-    """
-    holders: dict[Sequence[str], tuple[int, ...]] = {}  # shingle -> kept texts that hold it
-    kept = []
-    for i in sorted(range(len(texts)), key=lambda i: (-len(texts[i]), texts[i])):
-        units = units_of(texts[i])
-        # A text shorter than one shingle counts as one.
-        shingles = {units[j : j + shingle] for j in range(max(1, len(units) - shingle + 1))}
-        shared = Counter(k for piece in shingles & holders.keys() for k in holders[piece])
-        if shared and max(shared.values()) >= NEAR_DUPLICATE * len(shingles):
-            continue
-        for piece in shingles:
-            holders[piece] = (*holders.get(piece, ()), i)
-        kept.append(i)
-    return kept
-
-
-def _split_rows(texts: Sequence[str], labels: Sequence[int]) -> dict[str, list[int]]:
-    """Row numbers of each split: 70/10/20 within each class, by the SHA-256 of a text's words."""
-    digests = [hashlib.sha256(" ".join(_words(text)).encode()).digest() for text in texts]
-    rows: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
-    for label in set(labels):
-        members = sorted(
-            (i for i in range(len(texts)) if labels[i] == label), key=digests.__getitem__
-        )
-        test = round(0.2 * len(members))
-        validation = test + round(0.1 * len(members))
-        rows["test"] += members[:test]
-        rows["validation"] += members[test:validation]
-        rows["train"] += members[validation:]
-    return {split: sorted(chosen, key=digests.__getitem__) for split, chosen in rows.items()}
+def _lines(file: Path) -> list[str]:
+    return decode(file).splitlines()
 
 
 def _datasets(
@@ -281,54 +224,3 @@ def _datasets(
             for split, chosen in rows.items()
         }
     )
-
-
-def _rated(line: str, where: str) -> tuple[str, float]:
-    """Text and rating of one line ``number<tab>rating<tab>text``."""
-    try:
-        _, rating, text = line.split("\t")
-        value = float(rating)
-    except ValueError:
-        value, text = float("nan"), ""
-    if not (-4 <= value <= 4 and text.strip()):
-        raise ValueError(
-            f"{where}: expected a number, a rating from -4 to 4 and a text, separated by tabs; "
-            f"found {line[:60]!r}. {_mend('movie-reviews')}"
-        )
-    return text.strip(), value
-
-
-def _tagged_sentences(file: Path) -> list[dict]:
-    """The sentences of a CoNLL file: a token a line, its tag last, a blank line after each."""
-    sentences: list[dict] = []
-    document = -1
-    tokens: list[str] = []
-    tags: list[int] = []
-    previous = "O"
-    for number, line in enumerate([*_lines(file), ""], start=1):
-        token, *_, tag = line.split(" ") if line else ("", "")
-        if token == "-DOCSTART-":
-            document += 1
-        elif token:
-            _check_tag(tag, previous, f"{file}, line {number}")
-            tokens.append(token)
-            tags.append(NER_TAGS.index(tag))
-            previous = tag
-        else:
-            if tokens:
-                sentences.append({"tokens": tokens, "ner_tags": tags, "document": document})
-            tokens, tags, previous = [], [], "O"
-    return sentences
-
-
-def _check_tag(tag: str, previous: str, where: str) -> None:
-    if tag not in NER_TAGS:
-        raise ValueError(
-            f"{where}: tag {tag!r} is none of {', '.join(NER_TAGS)}. {_mend('conll2003')}"
-        )
-    # In IOB2 an I- tag continues an entity of its own type; in IOB1 it can start one.
-    if tag.startswith("I-") and previous[2:] != tag[2:]:
-        raise ValueError(
-            f"{where}: {tag} follows {previous}; in IOB2 an entity starts with B-. "
-            f"{_mend('conll2003')}"
-        )
