@@ -16,8 +16,8 @@ SHINGLE = 5  # words in a row that make one piece of evidence for a copied passa
 CHARACTER_SHINGLE = 10  # the same in characters, for text without spaces
 WORD = regex.compile(r"[\p{L}\p{N}_][\p{L}\p{N}\p{M}_]*")  # with the vowel signs of Hindi or Thai
 BETWEEN = regex.compile(r"[\s\p{P}\p{C}]+")
-# Letters of scripts that put no spaces between words.
-UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+# Scripts that put no spaces between words.
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ def _reasons(
 def _near_copies_in_any_script(texts: list[str], share: float) -> dict[int, int]:
     everything = "".join(texts)
     n_letters = sum(map(len, WORD.findall(everything)))
-    if 2 * len(UNSPACED.findall(everything)) > n_letters:
+    if 2 * len(regex.findall(f"[{UNSPACED}]", everything)) > n_letters:
         return near_copies(texts, characters, shingle=CHARACTER_SHINGLE, share=share)
     return near_copies(texts, lambda text: tuple(text.split()), share=share)
 

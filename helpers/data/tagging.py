@@ -1,4 +1,4 @@
-"""Word-level tags on subword pieces: alignment, windows of text, capital letters, and IOB2.
+"""Word-level tags on subword pieces: words of a text, alignment, windows, capital letters, IOB2.
 
 An IOB2 tag is "O", or "B-" at the first word of an entity and "I-" at its others, with the
 entity's type behind (Tjong Kim Sang and Veenstra, EACL 1999).
@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import regex
 import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from helpers.data.cleaning import UNSPACED
 from helpers.data.masking import IGNORED
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "split_back",
     "tag_ids",
     "word_shapes",
+    "word_spans",
     "words_from_windows",
 ]
 
@@ -35,6 +38,21 @@ Entity = tuple[str, int, int]  # type, first word, the word behind the last
 
 # What `word_shapes` tells apart; 0 is for pieces that stand for no word, such as [CLS].
 SHAPES = ("none", "lower", "Capital", "UPPER", "miXed", "digits", "other")
+
+_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_]--[{UNSPACED}]]"
+_WORD = regex.compile(rf"(?V1)(?:\p{{Lu}}\.){{2,}}|{_LETTER}+(?:[-.'’&]{_LETTER}+)*|\X")
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text stand, in any script: (first character, the one behind the last).
+
+    A word is a run of letters, digits and their marks, with hyphens, apostrophes, full stops or &
+    inside (`don't`, `Al-Ain`, `4.5`), or initials (`U.N.`). Whatever else isn't space is a word by
+    itself, as the reader sees characters: a punctuation mark, an emoji, a letter of Chinese,
+    Japanese, Thai, Lao, Khmer or Burmese. A program that knows the words of such a language finds
+    longer ones; use the one that made the words of the training data.
+    """
+    return [found.span() for found in _WORD.finditer(text) if not found[0].isspace()]
 
 
 def align_labels(word_ids: Sequence[int | None], labels: Sequence[int]) -> list[int]:
