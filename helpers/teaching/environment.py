@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import sys
 import warnings
 from dataclasses import dataclass
@@ -26,9 +27,10 @@ def set_up(seed: int = 0) -> torch.device:
     """Make a notebook reproducible and its stored outputs quiet; the first cell calls this.
 
     Seeds Python, NumPy and torch on all devices, turns off the progress bars of the Hugging Face
-    libraries and transformers' report of loaded weights (not its warnings), and sets the book's
-    figure style. From a folder of `editions/` it goes to `notebooks/`, whose results the chapters
-    read. Prints nothing.
+    libraries, and sets the book's figure style. transformers' report of weights that a checkpoint
+    lacks, or has too many, is printed in a line, without colours and a folder's path, once for
+    each model and checkpoint. From a folder of `editions/` it goes to `notebooks/`, whose results
+    the chapters read. Prints nothing itself.
 
     Args:
         seed: from 0 to 2**32 - 1.
@@ -69,13 +71,38 @@ def _quieten() -> None:
     transformers_logging.disable_progress_bar()  # huggingface_hub's too
     transformers_logging.get_logger()  # creates the handlers
     for handler in logging.getLogger("transformers").handlers:
-        handler.addFilter(_is_no_load_report)
+        handler.addFilter(_print_load_report)
 
 
-def _is_no_load_report(record: logging.LogRecord) -> bool:
-    # A new head on a pretrained body is reported at each load, as a table in colours. Its level
-    # is that of real warnings, which must stay, so only the text tells it.
-    return "LOAD REPORT" not in record.getMessage()
+# "BertModel LOAD REPORT from: folder", and a row of the table below it: "key | STATUS | details".
+_REPORT = re.compile(r"(\w+) LOAD REPORT from: (.*)")
+_ROW = re.compile(r"^(\S+) *\| *([A-Z]+) *\|", re.MULTILINE)
+_MEANING = {
+    "MISSING": "new, to be trained",
+    "UNEXPECTED": "not used",
+    "MISMATCH": "of another shape",
+}
+_reported: set[str] = set()
+
+
+def _print_load_report(record: logging.LogRecord) -> bool:
+    """Print transformers' table of weights as a line; let every other record pass."""
+    text = re.sub(r"\x1b\[\d+m", "", record.getMessage())
+    head, rows = _REPORT.search(text), _ROW.findall(text)
+    if not head or not rows:
+        return True
+    keys: dict[str, list[str]] = {}
+    for key, status in rows:
+        keys.setdefault(status, []).append(key)
+    parts = [
+        f"{status} ({_MEANING.get(status, 'see the library')}): {', '.join(sorted(found))}"
+        for status, found in sorted(keys.items())
+    ]
+    line = f"{head[1]} from {Path(head[2].strip()).name}: {'; '.join(parts)}"
+    if line not in _reported:
+        _reported.add(line)
+        print(line)
+    return False
 
 
 def _set_inline_figures() -> None:
