@@ -140,10 +140,9 @@ def test_history_of_chosen_metrics():
 def test_history_errors():
     with pytest.raises(ValueError, match="no training loss to plot"):
         plots.history(SimpleNamespace(records=[], evaluations=[]))
-    with pytest.raises(ValueError, match=r"recorded 'bleu'. Recorded: \['accuracy', 'f1'\]"):
-        plots.history(a_history(), keys=["bleu"])
-    with pytest.raises(ValueError, match=r"give \['f1'\]"):
-        plots.history(a_history(), keys="f1")
+    for keys in (["bleu"], "f1"):
+        with pytest.raises(ValueError, match=rf"{keys[0]}.*\['accuracy', 'f1'\]"):
+            plots.history(a_history(), keys=keys)
 
 
 def test_confusion_matrix_shows_counts_and_shares_of_the_row():
@@ -161,22 +160,25 @@ def test_confusion_matrix_draws_where_it_is_told():
     assert plots.confusion_matrix([0, 1], [1, 1], ["a", "b"], ax=ax) is ax
 
 
-@settings(deadline=None)
-@given(share=st.floats(0, 1))
-def test_text_on_the_heat_map_can_be_read(share):
-    colour = mpl.colormaps[plots.HEAT_MAP](share)
-    assert plots.contrast(plots._readable_on(colour), colour) >= 4.0
+def test_text_on_the_heat_map_can_be_read():
+    ax = plots.confusion_matrix(
+        [0] * 20 + [1] * 20, [0] * 11 + [1] * 9 + [1] * 13 + [0] * 7, ["a", "b"]
+    )
+    image, colours = ax.get_images()[0], []
+    for text in ax.texts:
+        column, row = text.get_position()
+        ground = image.to_rgba(image.get_array())[int(row), int(column)][:3]
+        colours.append(plots.contrast(text.get_color(), ground))
+    assert min(colours) >= 4.0
 
 
 @pytest.mark.parametrize(
     ("true", "predicted", "message"),
     [
-        ([0, 1], [0], "true has 2 classes and predicted 1"),
-        ([], [], r"shape \(0,\)"),
-        ([0, 1], [[0.1, 0.9], [0.9, 0.1]], r"shape \(2, 2\).*argmax"),
-        ([0, 2], [0, 1], "from 0 to 2: expected integers from 0 to 1"),
+        ([0, 1], [0], "inconsistent numbers of samples"),
+        ([0, 1], [[0.1, 0.9], [0.9, 0.1]], "predicted holds values from 0.1 to 0.9"),
+        ([0, 2], [0, 1], "true holds values from 0 to 2: expected integers from 0 to 1"),
         ([0, -100], [0, 1], "from -100 to 0"),
-        ([0, 1], [0.0, 1.0], "float64 values"),
     ],
 )
 def test_confusion_matrix_errors(true, predicted, message):
@@ -208,19 +210,14 @@ def test_attention_takes_every_shape_that_fits_its_tokens(queries, keys):
     ("weights", "message"),
     [
         (torch.ones(1, 2, 3, 3), r"shape \(1, 2, 3, 3\).*take weights\[0, 0\]"),
-        (torch.ones(3, 2), r"shape \(3, 2\), but there are 3 query tokens and 3 key tokens"),
-        (torch.tensor([[0.1, -2.0, 3.0]] * 3), "range from -2 to 3.*softmax"),
-        (torch.full((3, 3), float("nan")), "range from nan"),
+        (torch.ones(3, 2), r"shape \(3, 2\).*\(3, 3\)"),
+        (torch.tensor([[0.1, -2.0, 3.0]] * 3), "softmax"),
+        (torch.full((3, 3), float("nan")), "softmax"),
     ],
 )
 def test_attention_errors(weights, message):
     with pytest.raises(ValueError, match=message):
         plots.attention(weights, ["a", "b", "c"])
-
-
-def test_attention_of_no_tokens():
-    with pytest.raises(ValueError, match=r"at least \(1, 1\)"):
-        plots.attention(torch.ones(0, 0), [])
 
 
 def test_curve_on_a_logarithmic_axis_has_a_tick_for_each_x():
@@ -238,11 +235,9 @@ def test_curve_on_a_logarithmic_axis_has_a_tick_for_each_x():
 @pytest.mark.parametrize(
     ("curve", "message"),
     [
-        (([1, 2], [1], [0, 0], [2, 2]), r"'mean': \(1,\)"),
-        (([], [], [], []), "at least one point"),
-        (([1], [1.0], [0.1], [0.1]), "At x = 1 the mean 1 isn't between 0.1 and 0.1"),
-        (([1], [float("nan")], [0.1], [0.2]), "mean nan isn't between"),
-        (([0], [1.0], [0.5], [1.5]), "logarithmic axis needs positive"),
+        (([1], [1.0], [0.1], [0.1]), "edges, not its widths"),
+        (([1], [float("nan")], [0.1], [0.2]), "edges, not its widths"),
+        (([1, 2], [1, 1, 1], [0, 0, 0], [2, 2, 2]), "same first dimension"),
     ],
 )
 def test_curve_errors(curve, message):
