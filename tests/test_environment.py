@@ -161,36 +161,6 @@ def test_a_notebook_stays_quiet_and_keeps_real_warnings(tmp_path):
         assert "Software" not in png.info  # a new version of matplotlib makes no diff
 
 
-# describe
-
-
-def test_the_machine_is_described_as_its_libraries_report_it():
-    machine = environment.describe()
-    assert machine.torch == torch.__version__
-    assert machine.transformers == transformers.__version__
-    assert machine.memory == pytest.approx(psutil.virtual_memory().total / 2**30)
-    assert 0 < machine.free_memory <= machine.memory
-    assert 1 <= machine.cores <= psutil.cpu_count()
-
-
-def test_a_machine_reads_well():
-    machine = environment.Machine("3.11.7", "2.13.0", "5.23.0", 2, 23.5, 9.9, None, None, False)
-    assert str(machine).splitlines() == [
-        "Python 3.11.7, torch 2.13.0, transformers 5.23.0",
-        "2 CPU cores, bfloat16 on the CPU emulated (slow), no GPU",
-        "24 GiB of memory, 10 GiB of it free",
-    ]
-
-
-def test_a_gpu_is_described(monkeypatch):
-    properties = SimpleNamespace(name="NVIDIA L4", total_memory=24 * 2**30)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
-    machine = environment.describe()
-    assert (machine.gpu, machine.gpu_memory) == ("NVIDIA L4", 24.0)
-    assert "NVIDIA L4 with 24 GiB" in str(machine)
-
-
 # The doctor
 
 
@@ -351,10 +321,23 @@ def test_the_speed_is_of_this_machine(monkeypatch):
     assert finding.status == "note"
 
 
+def test_the_machine_and_its_gpu_are_described(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    what = only(doctor.check_machine()).what
+    assert all(part in what for part in (torch.__version__, transformers.__version__, "no GPU"))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert "Apple" in only(doctor.check_machine()).what
+    properties = SimpleNamespace(name="NVIDIA L4", total_memory=24 * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    assert "NVIDIA L4 with 24 GiB" in only(doctor.check_machine()).what
+
+
 def test_a_driver_without_a_gpu_in_torch_is_noted(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    assert [finding.status for finding in doctor.check_gpu()] == ["note", "ok"]
+    assert [finding.status for finding in doctor.check_machine()] == ["note", "ok"]
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
-    assert [finding.status for finding in doctor.check_gpu()] == ["ok", "ok"]
+    assert [finding.status for finding in doctor.check_machine()] == ["ok"]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from helpers.data import corpora
-from helpers.data.reading import to_iob2
+from helpers.data.tagging import to_iob2
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_text_may_be_long(write):
         ("t.csv", "text;label\nGrüße;a\n", ["t.csv, line 2", "'text'", "text;label", "delimiter"]),
         ("t.csv", "text,label\nok,a\nno\n", ["t.csv, line 3", "1 columns", "has 2", "quotation"]),
         ("t.csv", "text,label\nok,a\nno,no,a\n", ["t.csv, line 3", "3 columns", "has 2"]),
-        ("t.csv", 'text,label\nok,a\n"no,a\nok,a\n', ["t.csv, line 3", "quotation marks"]),
+        ("t.csv", 'text,label\nok,a\nno,"a\nok,a\n', ["t.csv, line 3", "put in quotation marks"]),
         (
             "t.csv",
             "text,label\nok,a\nno, \nok,a\n",
@@ -175,7 +175,7 @@ def test_documents_columns_by_spaces_and_types_in_a_given_order(write):
     ],
 )
 def test_other_schemes_become_iob2(write, scheme, tags):
-    assert to_iob2(tags.split(), scheme) == ["O", "B-X", "I-X", "B-X", "B-Y", "O", "B-X"]
+    assert to_iob2(tags.split(), scheme, [""] * 7) == ["O", "B-X", "I-X", "B-X", "B-Y", "O", "B-X"]
     file = write("t.txt", "".join(f"w {tag}\n" for tag in tags.split()))
     assert corpora.read_conll(file, types="XY", scheme=scheme)["ner_tags"][0] == [
         0,
@@ -191,7 +191,7 @@ def test_other_schemes_become_iob2(write, scheme, tags):
 @pytest.mark.parametrize(
     ("content", "parts", "options"),
     [
-        ("a O\nb I-X\n", ["line 2", "'I-X' after 'O'", "IOB1"], {}),
+        ("a O\nb I-X\n", ["line 2", "'I-X' follows 'O'", "IOB1"], {}),
         ("a S-X\n", ["line 1", "'S-X'", "BIOES"], {}),
         ("a B-\n", ["line 1", "'B-'"], {}),
         ("a x O\nb O\n", ["line 2", "2 columns", "has 3"], {}),

@@ -14,20 +14,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from datasets import ClassLabel, Dataset, Features, List, Value
 
+from helpers.data.tagging import SCHEMES, Scheme, to_iob2
+
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-# What the beginning of a tag in another scheme is called in IOB2.
-PREFIXES = {
-    "IOB2": {},
-    "IOB1": {},
-    "BIOES": {"E": "I", "S": "B"},
-    "BILOU": {"L": "I", "U": "B"},
-}
-Scheme = Literal["IOB2", "IOB1", "BIOES", "BILOU"]
 TAG = re.compile(r"O|[A-Z]-.+")
 
 
@@ -119,8 +113,8 @@ def read_conll(
             isn't of the scheme or among `types`; or, without `types`, a type stands only once.
             The message names file and line.
     """
-    if scheme not in PREFIXES:
-        raise ValueError(f"scheme is {scheme!r}; expected one of {', '.join(PREFIXES)}.")
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme is {scheme!r}; expected one of {', '.join(SCHEMES)}.")
     sentences = list(_sentences(_paths(files), token, tag, encoding))
     for sentence in sentences:
         sentence["tags"] = to_iob2(sentence["tags"], scheme, sentence["lines"])
@@ -169,33 +163,6 @@ def decode(file: Path, encoding: str = "utf-8") -> str:
         raise ValueError(
             f"{file}: Python knows no encoding {encoding!r}. Try 'utf-8', 'cp1252' or 'utf-16'."
         ) from error
-
-
-def to_iob2(tags: Sequence[str], scheme: Scheme, lines: Sequence[str] | None = None) -> list[str]:
-    """The tags of a sentence, in IOB2.
-
-    Args:
-        tags: of this scheme.
-        lines: where each stands, for the message.
-
-    Raises:
-        ValueError: a tag isn't of the scheme.
-    """
-    converted, before = [], "O"
-    for place, tag in enumerate(tags):
-        new = PREFIXES[scheme].get(tag[:1], tag[:1]) + tag[1:] if tag[1:2] == "-" else tag
-        goes_on = new.startswith("I-") and before[1:] == new[1:]
-        if scheme == "IOB1" and new.startswith("I-") and not goes_on:
-            new = f"B{new[1:]}"
-        if not (new == "O" or (new.startswith("B-") and new[2:]) or goes_on):
-            where = lines[place] if lines else f"Word {place}"
-            raise ValueError(
-                f"{where}: {tag!r} after {before!r} is not {scheme}. Correct the tag, or say which "
-                "scheme the file has: scheme='IOB1', 'BIOES' or 'BILOU'."
-            )
-        converted.append(new)
-        before = new
-    return converted
 
 
 def _paths(files: Files) -> list[Path]:

@@ -6,7 +6,7 @@ entity's type behind (Tjong Kim Sang and Veenstra, EACL 1999).
 
 import difflib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import regex
@@ -29,12 +29,21 @@ __all__ = [
     "may_follow",
     "split_back",
     "tag_ids",
+    "to_iob2",
     "word_shapes",
     "word_spans",
     "words_from_windows",
 ]
 
 Entity = tuple[str, int, int]  # type, first word, the word behind the last
+Scheme = Literal["IOB2", "IOB1", "BIOES", "BILOU"]
+# What stands in IOB2 for the beginnings of tags in these schemes.
+SCHEMES = {
+    "IOB2": {},
+    "IOB1": {},
+    "BIOES": {"E-": "I-", "S-": "B-"},
+    "BILOU": {"L-": "I-", "U-": "B-"},
+}
 
 # What `word_shapes` tells apart; 0 is for pieces that stand for no word, such as [CLS].
 SHAPES = ("none", "lower", "Capital", "UPPER", "miXed", "digits", "other")
@@ -350,18 +359,36 @@ def check_iob2(sentences: Sequence[Sequence[str]]) -> None:
         ValueError: the message names the sentence and the word, counted from 0.
     """
     for number, tags in enumerate(sentences):
-        for word, (before, tag) in enumerate(zip(["O", *tags[:-1]], tags, strict=True)):
-            if tag != "O" and (tag[:2] not in ("B-", "I-") or len(tag) < 3):
-                raise ValueError(
-                    f"Sentence {number}, word {word}: {tag!r} is no IOB2 tag; expected O, B-TYPE "
-                    "or I-TYPE."
-                )
-            if tag.startswith("I-") and before[1:] != tag[1:]:
-                raise ValueError(
-                    f"Sentence {number}, word {word}: {tag!r} follows {before!r}, and an entity "
-                    "begins with B- in IOB2. Is the file in IOB1? Convert it: write B- at the "
-                    "first word of each entity."
-                )
+        to_iob2(tags, "IOB2", [f"Sentence {number}, word {word}" for word in range(len(tags))])
+
+
+def to_iob2(tags: Sequence[str], scheme: Scheme, places: Sequence[str]) -> list[str]:
+    """The tags of a sentence in another scheme, in IOB2.
+
+    Args:
+        tags: of this scheme.
+        scheme: IOB1 begins an entity with I-; BIOES ends it with E- and has S- for one word;
+            BILOU has L- and U- in their place.
+        places: where each tag stands, for the message.
+
+    Raises:
+        ValueError: a tag isn't of the scheme.
+    """
+    converted, before = [], "O"
+    for place, tag in zip(places, tags, strict=True):
+        new = SCHEMES[scheme].get(tag[:2], tag[:2]) + tag[2:]
+        goes_on = new.startswith("I-") and before[1:] == new[1:]
+        if scheme == "IOB1" and new.startswith("I-") and not goes_on:
+            new = f"B{new[1:]}"
+        if not (new == "O" or (new.startswith("B-") and new[2:]) or goes_on):
+            raise ValueError(
+                f"{place}: {tag!r} follows {before!r}, which {scheme} does not allow. Correct the "
+                "tag, or convert the file if it is in another scheme (IOB1, BIOES, BILOU): "
+                "read_conll(…, scheme=…) does."
+            )
+        converted.append(new)
+        before = new
+    return converted
 
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -47,7 +47,7 @@ class Finding:
 def main() -> int:
     """Print the report and a last sentence; the exit code is 0 if the machine is ready, else 1."""
     failed = 0
-    checks = (check_packages, check_memory, check_caches, check_assets, check_speed, check_gpu)
+    checks = (check_packages, check_memory, check_caches, check_assets, check_speed, check_machine)
     for check in (check_python, *checks):
         for finding in _run(check):
             print(finding, flush=True)
@@ -187,17 +187,28 @@ def check_speed() -> Iterator[Finding]:
         yield Finding("note", what, remedy)
 
 
-def check_gpu() -> Iterator[Finding]:
-    """A GPU that torch can use, or one that it should but can't."""
-    from helpers.teaching import environment
+def check_machine() -> Iterator[Finding]:
+    """What a run's minutes depend on; a GPU that torch can use, or one that it should but can't."""
+    import torch
+    import transformers
 
-    machine = environment.describe()
-    if machine.gpu is None and shutil.which("nvidia-smi"):
+    from helpers.hardware import has_native_bf16
+
+    gpu = "no GPU: every chapter runs on the CPU at its default scale"
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        gpu = f"{properties.name} with {properties.total_memory / _GIB:.0f} GiB"
+    elif torch.backends.mps.is_available():
+        gpu = "Apple's GPU (mps)"
+    elif shutil.which("nvidia-smi"):
         yield Finding(
             "note",
             "There is an NVIDIA driver, but torch sees no GPU",
             "To use it, install torch built for CUDA: https://pytorch.org/get-started/locally/",
         )
-    elif machine.gpu is None:
-        yield Finding("ok", "No GPU: every chapter runs on the CPU at its default scale")
-    yield Finding("ok", str(machine).replace("\n", "; "))
+    bf16 = "native" if has_native_bf16(torch.device("cpu")) else "emulated (slow)"
+    yield Finding(
+        "ok",
+        f"torch {torch.__version__} on {torch.get_num_threads()} threads, transformers "
+        f"{transformers.__version__}, bfloat16 on the CPU {bf16}, {gpu}",
+    )

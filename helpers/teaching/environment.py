@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import re
 import sys
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-
-_GIB = 2**30
 
 
 def set_up(seed: int = 0) -> torch.device:
@@ -122,75 +118,6 @@ def _device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a run's minutes depend on; memory in GiB."""
-
-    python: str
-    torch: str
-    transformers: str
-    cores: int  # that this process may use
-    memory: float
-    free_memory: float
-    gpu: str | None  # the first one's name
-    gpu_memory: float | None  # None also on Apple's GPU, which shares the machine's
-    native_bf16_cpu: bool  # whether the CPU multiplies bfloat16 matrices in hardware
-
-    def __str__(self) -> str:
-        gpu = self.gpu or "no GPU"
-        if self.gpu_memory is not None:
-            gpu += f" with {self.gpu_memory:.0f} GiB"
-        bf16 = "native" if self.native_bf16_cpu else "emulated (slow)"
-        return (
-            f"Python {self.python}, torch {self.torch}, transformers {self.transformers}\n"
-            f"{self.cores} CPU cores, bfloat16 on the CPU {bf16}, {gpu}\n"
-            f"{self.memory:.0f} GiB of memory, {self.free_memory:.0f} GiB of it free"
-        )
-
-
-def describe() -> Machine:
-    """Say what this machine has.
-
-    Raises:
-        ImportError: torch, transformers or psutil isn't installed.
-    """
-    import psutil
-    import torch
-    import transformers
-
-    from helpers.hardware import has_native_bf16
-
-    memory = psutil.virtual_memory()
-    gpu, gpu_memory = _gpu()
-    return Machine(
-        python=platform.python_version(),
-        torch=torch.__version__,
-        transformers=transformers.__version__,
-        cores=_cores(),
-        memory=memory.total / _GIB,
-        free_memory=memory.available / _GIB,
-        gpu=gpu,
-        gpu_memory=gpu_memory,
-        native_bf16_cpu=has_native_bf16(torch.device("cpu")),
-    )
-
-
-def _cores() -> int:
-    # In a container or under a scheduler, a process may use fewer cores than there are.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _gpu() -> tuple[str | None, float | None]:
-    import torch
-
-    if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        return properties.name, properties.total_memory / _GIB
-    return ("Apple GPU (mps)" if torch.backends.mps.is_available() else None), None
 
 
 if __name__ == "__main__":
