@@ -1,6 +1,8 @@
 """Files of the reader's own: what is read, and where a file is not what it should be."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -156,13 +158,14 @@ def test_a_german_file_with_tags_of_its_own(write, end, line_end, mark):
 
 def test_documents_columns_by_spaces_and_types_in_a_given_order(write):
     one = write(
-        "a.txt", "-DOCSTART- -X- O\n\nJo NN  B-PER\n  \nran VB O\n-DOCSTART- -X- O\n\nUN NN B-ORG\n"
+        "a.txt",
+        "-DOCSTART- -X- O\n\nJo NN  B-PER\n# NN O\n  \nran VB O\n-DOCSTART- -X- O\n\nUN NN B-ORG\n",
     )
     two = write("b.txt", "-DOCSTART- -X- O\n\nUN NN B-ORG\u00a0\n")
     rows = corpora.read_conll([one, two], types=["PER", "ORG"])
     assert list(rows["document"]) == [0, 0, 1, 2]
     assert rows.features["ner_tags"].feature.names[1] == "B-PER"
-    assert rows["tokens"][0] == ["Jo"]
+    assert rows["tokens"][0] == ["Jo", "#"]
 
 
 @pytest.mark.parametrize(
@@ -205,3 +208,21 @@ def test_other_schemes_become_iob2(write, scheme, tags):
 )
 def test_a_broken_conll_file_is_named_with_its_line(write, content, parts, options):
     refused(corpora.read_conll, write("t.txt", content), *parts, **options)
+
+
+def test_the_page_on_data_runs(write, monkeypatch, tmp_path, capsys):
+    customers = [
+        f"{i},{text} {i},{queue}" for i in range(30) for text, queue in (("a", "x"), ("b", "y"))
+    ]
+    write("tickets.csv", "customer,message,queue\n" + "\n".join(customers))
+    write("tagged.conll", "".join(f"-DOCSTART- O\n\nJo{i} I-PER\nran O\n\n" for i in range(30)))
+    page = (Path(__file__).parent.parent / "book" / "data-and-licences.md").read_text("utf-8")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in re.findall(
+        r"```python\n(.*?)```", page.partition("## Files of your own")[2], re.DOTALL
+    ):
+        if "model" not in block:
+            exec(block, names)
+    assert "60 rows read" in capsys.readouterr().out
+    assert set(names["data"]) == {"train", "validation", "test"}
