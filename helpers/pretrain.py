@@ -270,7 +270,7 @@ def pretrain(config: PretrainingConfig) -> History | None:
             blocks["train"],
             config.training_config(),
             collate_fn=collate_fn,
-            evaluate=held_out,
+            evaluate_fn=held_out,
             log=log,
         )
         if group.is_main_process:

@@ -25,8 +25,8 @@ import json
 import re
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from torch import nn
 
 from helpers.data.masking import IGNORED, FixedMasks
 from helpers.models.contrastive import mean_pool
-from helpers.models.modernbert import ModernBert
+from helpers.models.modernbert import LanguageModelOutput, ModernBert
 from helpers.training.loop import TrainingConfig, evaluate, train
 from scripts.chapter_08_few_labels import encoded
 from scripts.chapter_11_few_labels import choose
@@ -133,11 +133,6 @@ class PairCollator:
         return self.c.collator.mask(torch.tensor(blocks), generator) | {"is_next": is_next}
 
 
-class Output(NamedTuple):
-    loss: torch.Tensor  # scalar
-    logits: torch.Tensor  # (B, 2)
-
-
 class PairModel(nn.Module):
     """The chapter's network with a linear layer at [CLS]; the two losses are added."""
 
@@ -155,15 +150,15 @@ class PairModel(nn.Module):
         input_ids: torch.Tensor,
         labels: torch.Tensor,
         is_next: torch.Tensor | None = None,
-    ) -> Output:
+    ) -> LanguageModelOutput:
         """The masked loss, and with `is_next` the weighted next-sentence loss added to it."""
         hidden = self.hidden(input_ids)  # (B, T, d)
         chosen = labels != IGNORED  # (B, T), n of them
         loss = F.cross_entropy(self.encoder.logits(hidden[chosen]), labels[chosen])  # of (n, V)
-        logits = self.next(hidden[:, 0])  # (B, 2)
         if is_next is not None:
+            logits = self.next(hidden[:, 0])  # (B, 2)
             loss = loss + self.next_weight * F.cross_entropy(logits, is_next)
-        return Output(loss, logits)
+        return LanguageModelOutput(loss, partial(self.encoder.logits, hidden))
 
 
 def masked_loss(c: SimpleNamespace, model: PairModel, pairs: list[Pair]) -> float:

@@ -55,7 +55,7 @@ def main() -> None:
         c.datasets["train"],
         config,
         collate_fn=collate,
-        evaluate=lambda model: evaluate(model, held_out, collate_fn=measure),
+        evaluate_fn=lambda model: evaluate(model, held_out, collate_fn=measure),
     )
     folder = CHECKPOINTS / f"bbc-{arguments.objective}"
     tokenizer = leave_prompts_open(c.tokenizer, c.CLS, c.SEP) if causal else c.tokenizer

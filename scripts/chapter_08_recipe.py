@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,8 +58,8 @@ class Bert(nn.Module):
     def forward(self, input_ids, labels):
         hidden = self.inner.bert(input_ids).last_hidden_state  # (B, T, d)
         chosen = labels != -100
-        logits = self.inner.cls(hidden[chosen])  # (n, V)
-        return LanguageModelOutput(F.cross_entropy(logits, labels[chosen]), logits)
+        loss = F.cross_entropy(self.inner.cls(hidden[chosen]), labels[chosen])  # of (n, V)
+        return LanguageModelOutput(loss, partial(self.inner.cls, hidden))
 
 
 class AllLogits(ModernBert):

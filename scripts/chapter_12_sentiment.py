@@ -107,7 +107,7 @@ def fine_tuned(task: str, seed: int, learning_rate: float) -> dict:
         training_set(task, seed),
         config,
         collate_fn=collate,
-        evaluate=lambda model: evaluate(model, validation, collate_fn=collate),
+        evaluate_fn=lambda model: evaluate(model, validation, collate_fn=collate),
     )
     row = {
         "task": task,

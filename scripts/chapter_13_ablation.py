@@ -102,57 +102,42 @@ class HeadShapes(ShapeTagger):
         return TokenClassifierOutput(loss=loss, logits=logits)
 
 
-class ScaledUpdates:
-    """A learning rate for each layer, as what `train` calls after every update.
-
-    AdamW's update, weight decay included, is proportional to the learning rate, and its moments
-    don't depend on it. So to multiply the update of a weight by f is to give it the learning
-    rate f × η.
-    """
-
-    def __init__(self, model: BertForTokenClassification, settings: Settings):
-        layers = model.config.num_hidden_layers
-        self.factors = {}
-        for name, _ in model.named_parameters():
-            if not name.startswith("bert."):
-                factor = settings.new_rate
-            elif ".layer." in name:
-                factor = settings.layer_decay ** (layers - 1 - int(name.split(".")[3]))
-            else:
-                factor = settings.layer_decay**layers  # the embeddings
-            if factor != 1.0:
-                self.factors[name] = factor
-        self.before = self._copy(model)
-
-    def _copy(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        return {n: p.detach().clone() for n, p in model.named_parameters() if n in self.factors}
-
-    @torch.no_grad()
-    def __call__(self, model: nn.Module) -> dict[str, float]:
-        for name, parameter in model.named_parameters():
-            if name in self.factors:
-                old = self.before[name]
-                parameter.copy_(torch.lerp(old, parameter, self.factors[name]))
-                old.copy_(parameter)
-        return {}
+def rates_by_layer(model: BertForTokenClassification, settings: Settings) -> torch.optim.AdamW:
+    """`train`'s AdamW with a learning rate for the new weights, and one for each layer."""
+    layers, groups = model.config.num_hidden_layers, []
+    for name, parameter in model.named_parameters():
+        if not name.startswith("bert."):
+            factor = settings.new_rate
+        elif ".layer." in name:
+            factor = settings.layer_decay ** (layers - 1 - int(name.split(".")[3]))
+        else:
+            factor = settings.layer_decay**layers  # the embeddings
+        decay = TrainingConfig.weight_decay if parameter.ndim >= 2 else 0.0
+        rate = factor * settings.learning_rate
+        groups.append({"params": [parameter], "lr": rate, "weight_decay": decay})
+    return torch.optim.AdamW(groups, fused=True)
 
 
 class AveragedWeights:
-    """The mean of the weights over all calls but the first `skipped` (Izmailov et al., 2018)."""
+    """The mean of the weights in a run's second half, every 20 updates (Izmailov et al., 2018).
 
-    def __init__(self, skipped: int):
-        self.calls, self.skipped, self.mean = 0, skipped, None
+    The last update counts too.
+    """
+
+    def __init__(self, steps: int):
+        self.steps, self.calls, self.mean = steps, 0, None
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module) -> dict[str, float]:
+    def __call__(self, model: nn.Module, step: int) -> None:
+        if step % 20 and step != self.steps:
+            return
         self.calls += 1
-        n = self.calls - self.skipped
+        n = self.calls - self.steps // 40
         if n == 1:
             self.mean = copy.deepcopy(model)
         elif n > 1:
             for mean, parameter in zip(self.mean.parameters(), model.parameters(), strict=True):
                 mean.lerp_(parameter, 1 / n)
-        return {}
 
 
 def part(split: Dataset, every: int) -> Dataset:
@@ -199,13 +184,7 @@ def fine_tune(
     """A tagger trained on `windows`; `config` goes to `TrainingConfig`."""
     model = make_tagger(settings, seed)
     steps = settings.epochs * -(-len(windows) // settings.batch_size)
-    after = None
-    if settings.average:
-        config["evaluate_every"] = 20
-        after = AveragedWeights(skipped=steps // 40)
-    elif settings.new_rate != 1 or settings.layer_decay != 1:
-        config["evaluate_every"] = 1
-        after = ScaledUpdates(model, settings)
+    average = AveragedWeights(steps) if settings.average else None
     config = TrainingConfig(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
@@ -213,9 +192,17 @@ def fine_tune(
         seed=seed,
         **config,
     )
-    history = train(model, windows, config, collate_fn=collate_windows, evaluate=after)
-    if settings.average:
-        model.load_state_dict(after.mean.state_dict())
+    same = settings.new_rate == settings.layer_decay == 1
+    history = train(
+        model,
+        windows,
+        config,
+        collate_fn=collate_windows,
+        optimizer=None if same else rates_by_layer(model, settings),
+        after_update=average,
+    )
+    if average is not None:
+        model.load_state_dict(average.mean.state_dict())
     return model, history
 
 

@@ -98,7 +98,7 @@ def run_remedy(data: dict[str, Dataset], remedy: str, seed: int) -> dict:
         data["train"].select(rows),
         config,
         collate_fn=collate,
-        evaluate=lambda model: evaluate(model, data["validation"], collate_fn=collate),
+        evaluate_fn=lambda model: evaluate(model, data["validation"], collate_fn=collate),
     )
     course = [
         {"step": record["step"], "loss": round(record["loss"], 4)} for record in history.evaluations

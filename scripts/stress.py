@@ -60,7 +60,7 @@ def fine_tune(folder: Path) -> None:
             resume=True,
         ),
         collate_fn=collate,
-        evaluate=lambda model: evaluate(model, tagging_data(21, seed=1), collate_fn=collate),
+        evaluate_fn=lambda model: evaluate(model, tagging_data(21, seed=1), collate_fn=collate),
     )
 
 

@@ -6,6 +6,7 @@ import logging
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
@@ -135,6 +136,15 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
         )
     ).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"type 'modernbert'.*expected 'bert'"):
+        MeanPoolClassifier.from_pretrained(tmp_path)
+
+
+def test_weights_of_another_kind_are_refused(tmp_path):
+    """Under BERT's configuration, as an old or a converted file may lie there."""
+    classifier().save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({f"other.{name}": w for name, w in weights.items()}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="none of the encoder's weights"):
         MeanPoolClassifier.from_pretrained(tmp_path)
 
 

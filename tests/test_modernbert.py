@@ -8,6 +8,7 @@ import json
 
 import pytest
 import torch
+import torch.nn.functional as F
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -269,13 +270,16 @@ def test_a_cache_changes_nothing(padded):
     torch.testing.assert_close(torch.cat(steps, 1)[real], whole[real], **DOUBLE)
 
 
-def test_logits_at_labelled_tokens_are_those_of_all():
-    model = random_model(False)
+def test_an_encoders_logits_are_those_of_all_tokens_and_its_loss_costs_the_labelled_ones():
+    model, scored = random_model(False), []
+    model.head_dense.register_forward_hook(lambda _, inputs, __: scored.append(inputs[0].shape))
     ids, mask, labels = a_batch()
-    full = model(ids, mask).logits[labels != IGNORED]
-    some = model(ids, mask, labels).logits
-    assert some.shape == (int((labels != IGNORED).sum()), V)
-    torch.testing.assert_close(some, full, **DOUBLE)
+    output = model(ids, mask, labels)
+    n = int((labels != IGNORED).sum())
+    assert scored == [(n, 12)]
+    torch.testing.assert_close(output.logits, model(ids, mask).logits, **DOUBLE)
+    expected = F.cross_entropy(output.logits[labels != IGNORED], labels[labels != IGNORED])
+    torch.testing.assert_close(output.loss.double(), expected, **SINGLE)
 
 
 def test_dropout_acts_in_training_only():

@@ -5,6 +5,7 @@ from itertools import chain
 import numpy as np
 import pytest
 import seqeval.metrics
+import seqeval.scheme
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -236,7 +237,8 @@ def test_tags_become_classes():
         tag_ids([["O"], ["B-PERS"]], names)
 
 
-TAGS = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-ORG", "I-ORG"]), max_size=12)
+KINDS = [f"{prefix}-{kind}" for prefix in "BIES" for kind in ("PER", "ORG")]
+TAGS = st.lists(st.sampled_from(["O", *KINDS]), max_size=12)
 
 
 @settings(deadline=None)
@@ -249,3 +251,24 @@ def test_entities_are_those_of_seqeval_in_invalid_sequences_too(tags):
 def test_entities_of_a_sentence():
     tags = ["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-ORG"]
     assert entities(tags) == [("PER", 0, 2), ("LOC", 3, 4), ("LOC", 4, 5), ("ORG", 5, 6)]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ["B-PER", "I-PER", "E-PER", "O", "S-LOC", "S-LOC", "B-ORG", "E-ORG", "B-ORG", "E-ORG"],
+        ["B-PER", "I-PER", "L-PER", "O", "U-LOC", "U-LOC", "B-ORG", "L-ORG", "B-ORG", "L-ORG"],
+    ],
+)
+def test_schemes_that_mark_ends(tags):
+    expected = [("PER", 0, 3), ("LOC", 4, 5), ("LOC", 5, 6), ("ORG", 6, 8), ("ORG", 8, 10)]
+    assert entities(tags) == expected
+    scheme = seqeval.scheme.BILOU if "L-PER" in tags else seqeval.scheme.IOBES
+    theirs = seqeval.scheme.Entities([tags], scheme).entities[0]
+    assert expected == [(e.tag, e.start, e.end) for e in theirs]
+
+
+@pytest.mark.parametrize("tag", ["o", "", "B", "B-", "PER", "X-PER", "BI-PER", "-PER"])
+def test_a_tag_of_no_scheme_is_refused(tag):
+    with pytest.raises(ValueError, match=f"Word 1.*{tag!r}"):
+        entities(["O", tag, "B-PER"])

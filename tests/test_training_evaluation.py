@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.training import precision
 from helpers.training.evaluation import evaluate, predict
+from helpers.training.loop import TrainingConfig, train
 from tests.tiny import classification_data, classifier, collate, tagger, tagging_data
 
 
@@ -97,3 +99,59 @@ def test_each_module_gets_its_mode_back():
     assert model.training
     assert model.bert.encoder.training
     assert not model.bert.embeddings.training
+
+
+def test_rows_without_labels_are_predicted():
+    for make, data in ((classifier, classification_data), (tagger, tagging_data)):
+        model, rows = make(), data(9)
+        with_labels = predict(model, rows, collate_fn=collate)
+        found = predict(model, rows.remove_columns("labels"), collate_fn=collate)
+        assert found.labels is None
+        assert found.loss is None
+        for ours, theirs in zip(found.logits, with_labels.logits, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        with pytest.raises(ValueError, match="no 'labels'"):
+            evaluate(model, rows.remove_columns("labels"), collate_fn=collate)
+
+
+class Remembers(torch.nn.Module):
+    """Keeps a tensor of its first pass, as models keep masks and positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.kept = classifier(dropout=0), None
+
+    def forward(self, input_ids, attention_mask, labels):
+        if self.kept is None:
+            self.kept = torch.ones(3) * 2
+        output = self.inner(input_ids, attention_mask, labels=labels)
+        output.loss = output.loss * (output.logits * self.kept).square().mean()
+        return output
+
+
+def test_a_model_that_was_evaluated_can_be_trained():
+    model, rows = Remembers(), classification_data(8)
+    evaluate(model, rows, collate_fn=collate)
+    config = TrainingConfig(steps=1, progress=False)
+    assert len(train(model, rows, config, collate_fn=collate).losses) == 1
+
+
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float16])
+def test_metrics_are_computed_in_fp32_whatever_the_weights(stored):
+    model, rows = classifier().to(stored), classification_data(8)
+    whole = classifier().to(stored).float()
+    found = predict(model, rows, collate_fn=collate)
+    expected = predict(whole, rows, collate_fn=collate)
+    assert found.precision == "fp32"
+    assert np.array_equal(found.logits, expected.logits)
+    assert found.loss == evaluate(model, rows, collate_fn=collate)["loss"] == expected.loss
+    assert {p.dtype for p in model.parameters()} == {stored}
+
+
+@pytest.mark.native_precision
+def test_another_precision_is_named(monkeypatch):
+    monkeypatch.setattr(precision, "has_native_bf16", lambda _: True)
+    rows = classification_data(8)
+    for asked, used in (("auto", "bf16"), ("fp32", "fp32")):
+        assert predict(classifier(), rows, collate_fn=collate, precision=asked).precision == used
+    assert predict(classifier(), rows, collate_fn=collate).precision == "fp32"

@@ -23,7 +23,7 @@ from helpers.training import run as run_module
 from helpers.training.batches import plan_epoch, sequence_lengths, take
 from helpers.training.checkpoints import CheckpointError
 from helpers.training.loop import NonFiniteLossError, TrainingConfig, evaluate, train
-from helpers.training.objective import compute_loss, count_labels
+from helpers.training.objective import count_labels, mean_loss, smoothed
 from helpers.training.optim import adamw, learning_rate_factor
 from helpers.training.precision import resolve_precision
 from tests.tiny import POSITIONS, classification_data, classifier, collate, tagger, tagging_data
@@ -42,10 +42,14 @@ def config(**changes) -> TrainingConfig:
     return TrainingConfig(**(defaults | {"learning_rate": 1e-2} | changes))
 
 
-def fit(model=None, data=None, evaluate=None, **changes):
+HOOKS = ("evaluate_fn", "loss_fn", "optimizer", "after_update")
+
+
+def fit(model=None, data=None, **changes):
     model = model or classifier()
     data = data if data is not None else classification_data()
-    return model, train(model, data, config(**changes), collate_fn=collate, evaluate=evaluate)
+    hooks = {name: changes.pop(name) for name in HOOKS if name in changes}
+    return model, train(model, data, config(**changes), collate_fn=collate, **hooks)
 
 
 def dropping_more():
@@ -164,7 +168,7 @@ def test_steps_instead_of_epochs():
     _, history = fit(steps=7)  # an epoch has 5 updates
     assert [record["step"] for record in history.records] == list(range(1, 8))
     assert history.records[-1]["epoch"] == pytest.approx(7 / 5)
-    assert fit(steps=10, evaluate=validation_loss)[1].losses == fit(epochs=2)[1].losses
+    assert fit(steps=10, evaluate_fn=validation_loss)[1].losses == fit(epochs=2)[1].losses
 
 
 def test_records_say_what_happened():
@@ -203,7 +207,7 @@ def test_best_weights_are_reloaded_and_patience_stops():
         weights.append({k: v.clone() for k, v in model.state_dict().items()})
         return {"accuracy": next(accuracies)}
 
-    model, history = fit(epochs=5, evaluate=scripted, best_metric="accuracy", patience=2)
+    model, history = fit(epochs=5, evaluate_fn=scripted, best_metric="accuracy", patience=2)
     assert history.stopped_early
     assert [e["accuracy"] for e in history.evaluations] == [0.5, 0.9, 0.8, 0.7]
     assert history.best == {"step": 10, "accuracy": 0.9}
@@ -216,19 +220,19 @@ def test_a_metric_that_is_not_a_number_is_never_the_best():
     for first, second, best in [(math.nan, 0.5, 0.5), (0.5, math.nan, 0.5)]:
         values = iter([first, second])
         scripted = lambda _, values=values: {"f1": next(values)}  # noqa: E731
-        assert fit(evaluate=scripted, best_metric="f1")[1].best["f1"] == best
+        assert fit(evaluate_fn=scripted, best_metric="f1")[1].best["f1"] == best
 
 
 def test_a_metric_where_lower_is_better():
     values = iter([0.5, 0.9])
     _, history = fit(
-        evaluate=lambda _: {"loss": next(values)}, best_metric="loss", higher_is_better=False
+        evaluate_fn=lambda _: {"loss": next(values)}, best_metric="loss", higher_is_better=False
     )
     assert history.best["loss"] == 0.5
 
 
 def test_evaluation_leaves_the_run_as_it_was():
-    assert fit()[1].losses == fit(evaluate=validation_loss, evaluate_every=2)[1].losses
+    assert fit()[1].losses == fit(evaluate_fn=validation_loss, evaluate_every=2)[1].losses
 
 
 def test_gradients_left_behind_are_dropped():
@@ -273,7 +277,7 @@ def test_frozen_parameters_stay():
 
 def test_label_smoothing_equals_torch():
     model, batch = classifier(dropout=0), collate(list(classification_data(8)))
-    ours = compute_loss(model, batch, shifted=False, label_smoothing=0.1)
+    ours = mean_loss(model(**batch), batch["labels"], shifted=False, loss_fn=smoothed(0.1))
     # By hand: 1 − ε of the loss on the label, ε of the mean loss over all classes.
     log_p = F.log_softmax(model(**batch).logits, dim=-1)
     nll = -log_p.gather(1, batch["labels"][:, None]).mean()
@@ -300,8 +304,9 @@ def test_a_causal_model_counts_its_shifted_labels():
     assert count_labels(subclass, {"labels": labels}) == 3
     assert count_labels(tagger(), {"labels": labels}) == 5
     batch = {"input_ids": labels.clamp(0), "labels": labels}
-    shifted = compute_loss(model.eval(), batch, shifted=True, label_smoothing=1e-12)
-    torch.testing.assert_close(shifted, model(**batch).loss)
+    output = model.eval()(**batch)
+    shifted = mean_loss(output, labels, shifted=True, loss_fn=smoothed(0.0))
+    torch.testing.assert_close(shifted, output.loss)
 
 
 def test_a_nan_stops_the_run_and_names_its_batch(tmp_path):
@@ -523,13 +528,13 @@ def test_a_model_without_a_limit():
 
 def test_a_best_metric_that_is_not_there():
     with pytest.raises(ValueError, match=r"best_metric='f1'.*\['loss'\]"):
-        fit(evaluate=validation_loss, best_metric="f1")
-    with pytest.raises(ValueError, match="needs an `evaluate` function"):
+        fit(evaluate_fn=validation_loss, best_metric="f1")
+    with pytest.raises(ValueError, match="needs an `evaluate_fn`"):
         fit(best_metric="f1")
-    with pytest.raises(ValueError, match="evaluate_every=5 needs an `evaluate` function"):
+    with pytest.raises(ValueError, match="evaluate_every=5 needs an `evaluate_fn`"):
         fit(evaluate_every=5)
     with pytest.raises(TypeError, match="returned None: it must return a dict"):
-        fit(evaluate=lambda _: None)
+        fit(evaluate_fn=lambda _: None)
 
 
 # Checkpoints within one process; test_training_resume.py kills real ones.
@@ -547,8 +552,8 @@ def test_a_used_folder_is_not_overwritten(tmp_path):
 
 def test_a_finished_run_comes_back_as_it_was(tmp_path):
     settings = {"best_metric": "loss", "higher_is_better": False}
-    model, history = resumable(tmp_path, evaluate=validation_loss, **settings)
-    again, history_again = resumable(tmp_path, evaluate=validation_loss, **settings)
+    model, history = resumable(tmp_path, evaluate_fn=validation_loss, **settings)
+    again, history_again = resumable(tmp_path, evaluate_fn=validation_loss, **settings)
     assert history.losses == history_again.losses
     assert history.best == history_again.best
     for a, b in zip(model.parameters(), again.parameters(), strict=True):
@@ -574,14 +579,14 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     calls = []
     with pytest.raises(FileExistsError):
-        fit(checkpoint_dir=tmp_path / "file", evaluate=calls.append)
+        fit(checkpoint_dir=tmp_path / "file", evaluate_fn=calls.append)
     assert not calls, "before any work"
 
 
 def test_numbers_of_numpy_go_into_a_checkpoint(tmp_path):
     numbers = {"a": np.float32(0.5), "b": np.int64(3), "c": np.ones(2), "d": torch.tensor(2)}
-    fit(checkpoint_dir=tmp_path, evaluate=lambda _: numbers, steps=np.int64(5))
-    _, history = resumable(tmp_path, evaluate=lambda _: {}, steps=5)
+    fit(checkpoint_dir=tmp_path, evaluate_fn=lambda _: numbers, steps=np.int64(5))
+    _, history = resumable(tmp_path, evaluate_fn=lambda _: {}, steps=5)
     assert history.evaluations == [{"step": 5, "a": 0.5, "b": 3, "c": [1, 1], "d": 2}]
 
 
@@ -595,7 +600,7 @@ def test_weights_that_lie_transposed_in_memory(tmp_path):
         assert not linear.weight.is_contiguous()
         return model
 
-    settings = {"evaluate": lambda _: {"f1": 1.0}, "best_metric": "f1", "evaluate_every": 10}
+    settings = {"evaluate_fn": lambda _: {"f1": 1.0}, "best_metric": "f1", "evaluate_every": 10}
     model, history = resumable(tmp_path, model=transposed(), **settings)
     checkpoints = sorted(tmp_path.glob("step-*"))
     shutil.rmtree(checkpoints[1])  # so the last update is done again

@@ -16,26 +16,21 @@ from helpers.training import checkpoints
 BATCHES = 48  # that the first process collates: 24 updates of 2, and one for the checks
 
 
-def start(folder: Path, *options: str, processes: int = 1) -> subprocess.Popen:
-    folder.mkdir(exist_ok=True)
+def start(
+    folder: Path, *options: str, processes: int = 1, program: str = "training_process"
+) -> subprocess.Popen:
+    """Start a program of tests; its first argument is the folder or file that it writes."""
+    folder.parent.mkdir(exist_ok=True)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "tests.training_process"]
+    command = [sys.executable, *(launcher if processes > 1 else []), "-m", f"tests.{program}"]
     return subprocess.Popen([*command, str(folder), *options], stderr=subprocess.PIPE, text=True)
 
 
-def launch(folder: Path, *options: str, processes: int = 1) -> int:
-    """Run tests.training_process to its end; returns the exit code."""
-    return end(start(folder, *options, processes=processes))[0]
-
-
-def end(process: subprocess.Popen) -> tuple[int, str]:
-    """Wait for it; returns its exit code and what it said on standard error."""
-    try:
-        said = process.communicate(timeout=300)[1]
-    finally:
-        process.kill()
-    print(said[-3000:])
-    return process.returncode, said
+def launch(folder: Path, *options: str, **more) -> int:
+    """The same, to its end; returns the exit code."""
+    process = start(folder, *options, **more)
+    print(process.communicate(timeout=300)[1][-3000:])
+    return process.returncode
 
 
 def result(folder: Path) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -74,6 +69,8 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, uninterrupted, processes):
 
 def test_two_processes_with_half_the_batch_equal_one(tmp_path):
     """Without dropout, whose units differ by process; within float tolerance."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
     assert launch(tmp_path / "one", "--dropout", "0") == 0
     assert launch(tmp_path / "two", "--dropout", "0", "--half", processes=2) == 0
     one, one_weights = result(tmp_path / "one")
@@ -96,12 +93,14 @@ def test_of_two_starts_in_one_folder_one_runs_and_the_other_is_told(
     while not owner.exists():
         assert first.poll() is None
         time.sleep(0.1)
-    code, errors = end(start(tmp_path, *half, processes=processes))
-    assert code != 0
+    second = start(tmp_path, *half, processes=processes)
+    errors = second.communicate(timeout=300)[1]
+    assert second.returncode != 0
     pid = json.loads(owner.read_text())["pid"]
     assert f"InUseError: {tmp_path / 'checkpoints'} is in use: process {pid} on " in errors
     (tmp_path / "go").touch()
-    assert end(first)[0] == 0
+    first.communicate(timeout=300)
+    assert first.returncode == 0
     numbers, weights = result(tmp_path)
     assert numbers == uninterrupted[processes][0]
     assert all(torch.equal(weights[k], v) for k, v in uninterrupted[processes][1].items())
@@ -112,3 +111,15 @@ def test_a_checkpoint_is_not_for_another_number_of_processes(tmp_path):
     assert launch(tmp_path, "--half", processes=2) != 0
     # The folder is as it was: the run still goes on with one process.
     assert launch(tmp_path, "--half") == 0
+
+
+def test_two_processes_may_work_on_two_tasks(tmp_path):
+    """In an update one process may use one head and the other process the other."""
+    results = []
+    for processes in (1, 2):
+        file = tmp_path / f"{processes}.json"
+        assert launch(file, processes=processes, program="multitask_process") == 0
+        results.append(json.loads(file.read_text()))
+    one, two = results
+    assert two["losses"] == pytest.approx(one["losses"], abs=2e-5)
+    assert two["weights"] == pytest.approx(one["weights"], abs=1e-3)

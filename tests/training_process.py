@@ -70,7 +70,7 @@ def main():
             progress=False,
         ),
         collate_fn=collate_or_die,
-        evaluate=lambda model: evaluate(model, tagging_data(21, seed=1), collate_fn=collate),
+        evaluate_fn=lambda model: evaluate(model, tagging_data(21, seed=1), collate_fn=collate),
     )
     if group.is_main_process:
         save_model(model, str(arguments.folder / "result.safetensors"))

@@ -5,7 +5,7 @@ entity's type behind (Tjong Kim Sang and Veenstra, EACL 1999).
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -299,29 +299,34 @@ def tag_ids(sentences: Sequence[Sequence[str]], names: Sequence[str]) -> list[li
 def entities(tags: Sequence[str]) -> list[Entity]:
     """The entities of one sentence's tags, counted as the shared task's `conlleval` does.
 
-    An entity begins at B-, or at an I- that doesn't continue one of its own type: so every
-    sequence of tags has a reading, an invalid one too (Tjong Kim Sang and De Meulder, CoNLL 2003,
-    section 2.3 for the measure).
+    An entity begins at B- or S-, or at another tag that doesn't continue one of its own type: so
+    every sequence of tags has a reading, an invalid one too (Tjong Kim Sang and De Meulder, CoNLL
+    2003, section 2.3 for the measure). It ends behind E- or S-.
 
     Args:
-        tags: IOB2 or IOB1, as names.
+        tags: IOB2, IOB1, IOBES or BILOU (which writes L- for E- and U- for S-), as names.
 
     Returns:
         (type, first word, the word behind the last) of each, in order.
+
+    Raises:
+        ValueError: a tag of none of these schemes; names the word.
     """
-    return list(_entities(tags))
-
-
-def _entities(tags: Sequence[str]) -> Iterator[Entity]:
-    start, current = 0, None
-    for word, tag in enumerate([*tags, "O"]):
+    found: list[Entity] = []
+    current = None  # the type of the entity that the word before may go on with
+    for word, tag in enumerate(tags):
         prefix, _, kind = tag.partition("-")
-        continues = prefix == "I" and kind == current
-        if current is not None and not continues:
-            yield current, start, word
-            current = None
-        if prefix != "O" and not continues:
-            start, current = word, kind
+        if tag != "O" and (prefix not in set("BIESLU") or not kind):
+            raise ValueError(
+                f"Word {word} has the tag {tag!r}; expected O, or a type behind B-, I-, E-, S-, L- "
+                "or U-. Convert other schemes, or mend the file."
+            )
+        if prefix in set("IEL") and kind == current:
+            found[-1] = kind, found[-1][1], word + 1
+        elif tag != "O":
+            found.append((kind, word, word + 1))
+        current = kind if prefix in set("BI") else None
+    return found
 
 
 def may_follow(names: Sequence[str]) -> np.ndarray:

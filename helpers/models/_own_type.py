@@ -40,7 +40,7 @@ class StartsFromBert:
                 `PreTrainedModel.from_pretrained` takes.
 
         Raises:
-            ValueError: a model of another type, whose weights would all be new.
+            ValueError: a model of another type, or other weights, so that all would be new.
         """
         kind = cls.config_class
         settings, _ = kind.get_config_dict(path, **options)
@@ -52,4 +52,14 @@ class StartsFromBert:
             dtype = {name: options.pop(name) for name in _DTYPE if name in options}
             config, options = kind.from_dict(settings, return_unused_kwargs=True, **options)
             options |= dtype
-        return super().from_pretrained(path, config=config, **options)
+        wanted_info = options.pop("output_loading_info", False)
+        model, info = super().from_pretrained(
+            path, config=config, output_loading_info=True, **options
+        )
+        body = {f"{cls.base_model_prefix}.{name}" for name in model.base_model.state_dict()}
+        if body <= set(info["missing_keys"]):
+            raise ValueError(
+                f"{path} holds none of the encoder's weights under BERT's names, so all would be "
+                "random: is it a checkpoint of BERT, and whole?"
+            )
+        return (model, info) if wanted_info else model

@@ -7,6 +7,7 @@ from transformers import BertConfig, BertModel, BertPreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from helpers.models._own_type import StartsFromBert, own_config
+from helpers.models.contrastive import mean_pool
 
 __all__ = ["MeanPoolClassifier", "MeanPoolConfig"]
 
@@ -44,8 +45,7 @@ class MeanPoolClassifier(StartsFromBert, BertPreTrainedModel):
         hidden = self.bert(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state  # (B, T, d)
-        mask = attention_mask[..., None]  # (B, T, 1)
-        return (hidden * mask).sum(1) / mask.sum(1)  # (B, d)
+        return mean_pool(hidden, attention_mask)  # (B, d)
 
     def forward(
         self,

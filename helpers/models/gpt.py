@@ -237,7 +237,76 @@ class GptBlock(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
-class Gpt(nn.Module):
+class CachedModel(nn.Module):
+    """What decoders share: an empty cache of their shape, and a look at what they are given.
+
+    Of the subclass it uses `config`, `embedding` and `blocks`.
+    """
+
+    def new_cache(self, batch_size: int, max_length: int) -> KeyValueCache:
+        """An empty cache of this model's shape, precision and device for `max_length` tokens.
+
+        Raises:
+            ValueError: `max_length` exceeds `max_positions`, or a size isn't positive.
+        """
+        c = self.config
+        if max_length > c.max_positions:
+            raise ValueError(
+                f"a cache of {max_length} tokens is longer than the model's {c.max_positions} "
+                "positions; shorten the prompt or generate fewer tokens."
+            )
+        weight = self.embedding.weight
+        return KeyValueCache(
+            c.n_layers,
+            batch_size,
+            c.n_kv_heads,
+            max_length,
+            c.d_k,
+            dtype=weight.dtype,
+            device=weight.device,
+        )
+
+    def _layers(self, cache: KeyValueCache | None) -> tuple[LayerCache | None, ...]:
+        return (None,) * len(self.blocks) if cache is None else cache.layers
+
+    def _check(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        cache: KeyValueCache | None,
+        past: int,
+    ) -> None:
+        shape = tuple(input_ids.shape)
+        if input_ids.ndim != 2 or 0 in shape or input_ids.dtype not in (torch.int64, torch.int32):
+            raise ValueError(
+                f"input_ids has shape {shape} and dtype {input_ids.dtype}; expected int64 (B, T) "
+                "with at least one sequence and one token."
+            )
+        low, high = (int(bound) for bound in input_ids.aminmax())
+        if low < 0 or high >= self.config.vocab_size:
+            raise ValueError(
+                f"input_ids holds {low if low < 0 else high}; the model's vocabulary has ids from "
+                f"0 to {self.config.vocab_size - 1}. Use the tokenizer that belongs to it."
+            )
+        n_all = past + shape[1]
+        if n_all > self.config.max_positions:
+            raise ValueError(
+                f"a sequence of {n_all} tokens is longer than the model's "
+                f"{self.config.max_positions} positions; cut it."
+            )
+        if cache is not None and cache.batch_size != shape[0]:
+            raise ValueError(
+                f"the cache was made for a batch of {cache.batch_size}, input_ids has {shape[0]} "
+                "sequences; make a new cache for another batch."
+            )
+        if attention_mask is not None and tuple(attention_mask.shape) != (shape[0], n_all):
+            raise ValueError(
+                f"attention_mask has shape {tuple(attention_mask.shape)}; expected "
+                f"{(shape[0], n_all)}: all tokens so far, {past} in the cache and {shape[1]} new."
+            )
+
+
+class Gpt(CachedModel):
     """Token embedding, blocks, a last norm, and one score for each entry of the vocabulary."""
 
     def __init__(self, config: GptConfig):
@@ -313,29 +382,6 @@ class Gpt(nn.Module):
         head = self.embedding if self.config.tie_embeddings else self.head
         return F.linear(hidden, head.weight)
 
-    def new_cache(self, batch_size: int, max_length: int) -> KeyValueCache:
-        """An empty cache of this model's shape, precision and device for `max_length` tokens.
-
-        Raises:
-            ValueError: `max_length` exceeds `max_positions`, or a size isn't positive.
-        """
-        c = self.config
-        if max_length > c.max_positions:
-            raise ValueError(
-                f"a cache of {max_length} tokens is longer than the model's {c.max_positions} "
-                "positions; shorten the prompt or generate fewer tokens."
-            )
-        weight = self.embedding.weight
-        return KeyValueCache(
-            c.n_layers,
-            batch_size,
-            c.n_kv_heads,
-            max_length,
-            c.d_k,
-            dtype=weight.dtype,
-            device=weight.device,
-        )
-
     @classmethod
     def from_pretrained(
         cls, path: str | os.PathLike[str], *, dtype: torch.dtype = torch.float32
@@ -358,45 +404,6 @@ class Gpt(nn.Module):
         model = model.to(dtype).to_empty(device="cpu")
         load_weights(model, _our_weights(read_weights(path), config), path)
         return model.eval()
-
-    def _layers(self, cache: KeyValueCache | None) -> tuple[LayerCache | None, ...]:
-        return (None,) * len(self.blocks) if cache is None else cache.layers
-
-    def _check(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        cache: KeyValueCache | None,
-        past: int,
-    ) -> None:
-        shape = tuple(input_ids.shape)
-        if input_ids.ndim != 2 or 0 in shape or input_ids.dtype not in (torch.int64, torch.int32):
-            raise ValueError(
-                f"input_ids has shape {shape} and dtype {input_ids.dtype}; expected int64 (B, T) "
-                "with at least one sequence and one token."
-            )
-        low, high = (int(bound) for bound in input_ids.aminmax())
-        if low < 0 or high >= self.config.vocab_size:
-            raise ValueError(
-                f"input_ids holds {low if low < 0 else high}; the model's vocabulary has ids from "
-                f"0 to {self.config.vocab_size - 1}. Use the tokenizer that belongs to it."
-            )
-        n_all = past + shape[1]
-        if n_all > self.config.max_positions:
-            raise ValueError(
-                f"a sequence of {n_all} tokens is longer than the model's "
-                f"{self.config.max_positions} positions; cut it."
-            )
-        if cache is not None and cache.batch_size != shape[0]:
-            raise ValueError(
-                f"the cache was made for a batch of {cache.batch_size}, input_ids has {shape[0]} "
-                "sequences; make a new cache for another batch."
-            )
-        if attention_mask is not None and tuple(attention_mask.shape) != (shape[0], n_all):
-            raise ValueError(
-                f"attention_mask has shape {tuple(attention_mask.shape)}; expected "
-                f"{(shape[0], n_all)}: all tokens so far, {past} in the cache and {shape[1]} new."
-            )
 
 
 def _our_weights(theirs: dict[str, torch.Tensor], config: GptConfig) -> dict[str, torch.Tensor]:

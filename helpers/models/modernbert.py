@@ -11,10 +11,11 @@ d_k = d / h, V entries of the vocabulary.
 import copy
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ from helpers.models._checkpoint import (
 )
 from helpers.models.attention import causal_mask, padding_mask
 from helpers.models.cache import KeyValueCache, LayerCache
-from helpers.models.gpt import GroupedQueryAttention
+from helpers.models.gpt import CachedModel, GroupedQueryAttention
 from helpers.models.positions import rotary_angles
 
 __all__ = ["LanguageModelOutput", "ModernBert", "ModernBertBlock", "ModernBertConfig"]
@@ -127,12 +128,23 @@ class ModernBertConfig:
         """Features of one head."""
         return self.d_model // self.n_heads
 
+    @property
+    def n_kv_heads(self) -> int:
+        """Heads of keys and values: as many as of queries."""
+        return self.n_heads
 
-class LanguageModelOutput(NamedTuple):
+
+@dataclass(frozen=True)
+class LanguageModelOutput:
     """What `ModernBert` gives."""
 
     loss: torch.Tensor | None  # scalar, the mean over the labels; None without labels
-    logits: torch.Tensor  # (B, T, V); with labels of an encoder (n, V), of the n labelled tokens
+    scores: torch.Tensor | Callable[[], torch.Tensor]  # the logits, or what computes them
+
+    @cached_property
+    def logits(self) -> torch.Tensor:
+        """(B, T, V); of an encoder with labels computed when they are first read."""
+        return self.scores if isinstance(self.scores, torch.Tensor) else self.scores()
 
 
 class RotaryAttention(GroupedQueryAttention):
@@ -203,7 +215,7 @@ class ModernBertBlock(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
-class ModernBert(nn.Module):
+class ModernBert(CachedModel):
     """Embeddings, blocks, a last norm, and a head that scores the vocabulary at a token.
 
     An encoder's logits at a token say which piece stands there (masked language modelling); a
@@ -254,8 +266,9 @@ class ModernBert(nn.Module):
             input_ids: int64 (B, T); with a cache, the tokens that it doesn't hold yet.
             attention_mask: (B, S), 1 at real tokens and 0 at padding; all real by default.
             labels: int64 (B, T), -100 where there is nothing to predict. An encoder then computes
-                logits at the labelled tokens alone, which saves most of the head's work. A
-                decoder compares the label of each token with the logits before it.
+                logits at the labelled tokens alone, which saves most of the head's work, and the
+                others only if the output's `logits` are read. A decoder compares the label of each
+                token with the logits before it.
             cache: of a decoder, from `new_cache`; gets the new tokens' keys and values.
 
         Raises:
@@ -278,7 +291,8 @@ class ModernBert(nn.Module):
             )
         labelled = labels != IGNORED  # (B, T), n of them
         logits = self.logits(hidden[labelled])  # (n, V)
-        return LanguageModelOutput(F.cross_entropy(logits.float(), labels[labelled]), logits)
+        loss = F.cross_entropy(logits.float(), labels[labelled])
+        return LanguageModelOutput(loss, partial(self.logits, hidden))
 
     def hidden(
         self,
@@ -292,8 +306,7 @@ class ModernBert(nn.Module):
         mask, positions = self._mask_and_positions(input_ids, attention_mask, past)
         cos, sin = rotary_angles(positions, self.config.d_k, base=self.config.rope_base)
         x = self.dropout(self.embedding_norm(self.embedding(input_ids)))  # (B, T, d)
-        layers = (None,) * len(self.blocks) if cache is None else cache.layers
-        for block, layer in zip(self.blocks, layers, strict=True):
+        for block, layer in zip(self.blocks, self._layers(cache), strict=True):
             x = block(x, cos, sin, mask, layer)
         return self.last_norm(x)
 
@@ -303,31 +316,13 @@ class ModernBert(nn.Module):
         return F.linear(x, self.embedding.weight, self.head_bias)
 
     def new_cache(self, batch_size: int, max_length: int) -> KeyValueCache:
-        """An empty cache of this decoder's shape, precision and device for `max_length` tokens.
-
-        Raises:
-            ValueError: the network is an encoder, or `max_length` exceeds `max_positions`.
-        """
-        c, weight = self.config, self.embedding.weight
-        if not c.causal:
+        """As `CachedModel.new_cache`; also raises ValueError if the network is an encoder."""
+        if not self.config.causal:
             raise ValueError(
                 "An encoder has no use for a cache: a new token changes the vectors of all earlier "
                 "ones. Make the network with causal=True."
             )
-        if max_length > c.max_positions:
-            raise ValueError(
-                f"a cache of {max_length} tokens is longer than the model's {c.max_positions} "
-                "positions; shorten the prompt or generate fewer tokens."
-            )
-        return KeyValueCache(
-            c.n_layers,
-            batch_size,
-            c.n_heads,
-            max_length,
-            c.d_k,
-            dtype=weight.dtype,
-            device=weight.device,
-        )
+        return super().new_cache(batch_size, max_length)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], *, head: bool = True) -> Self:
@@ -413,41 +408,6 @@ class ModernBert(nn.Module):
         # Padding isn't counted, so that a padded sequence gets the positions it has alone.
         positions = attention_mask.long().cumsum(1)[:, None, past:].sub(1).clamp(min=0)
         return mask, positions
-
-    def _check(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        cache: KeyValueCache | None,
-        past: int,
-    ) -> None:
-        shape, n_all = tuple(input_ids.shape), past + input_ids.size(-1)
-        if input_ids.ndim != 2 or 0 in shape or input_ids.dtype not in (torch.int64, torch.int32):
-            raise ValueError(
-                f"input_ids has shape {shape} and dtype {input_ids.dtype}; expected int64 (B, T) "
-                "with at least one sequence and one token."
-            )
-        low, high = (int(bound) for bound in input_ids.aminmax())
-        if low < 0 or high >= self.config.vocab_size:
-            raise ValueError(
-                f"input_ids holds {low if low < 0 else high}; the model's vocabulary has ids from "
-                f"0 to {self.config.vocab_size - 1}. Use the tokenizer that belongs to it."
-            )
-        if n_all > self.config.max_positions:
-            raise ValueError(
-                f"a sequence of {n_all} tokens is longer than the model's "
-                f"{self.config.max_positions} positions; cut it."
-            )
-        if cache is not None and cache.batch_size != shape[0]:
-            raise ValueError(
-                f"the cache was made for a batch of {cache.batch_size}, input_ids has {shape[0]} "
-                "sequences; make a new cache for another batch."
-            )
-        if attention_mask is not None and tuple(attention_mask.shape) != (shape[0], n_all):
-            raise ValueError(
-                f"attention_mask has shape {tuple(attention_mask.shape)}; expected "
-                f"{(shape[0], n_all)}, one number for each token so far."
-            )
 
 
 def _norm(config: ModernBertConfig) -> nn.LayerNorm:

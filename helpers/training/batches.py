@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.compute
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset
+
+from helpers.training.columns import read_columns, take
 
 CHUNK = 50  # windows sorted together: enough to group well, few enough to keep the order random
 
@@ -39,17 +41,18 @@ def sequence_lengths(dataset: Sequence) -> np.ndarray:
     known = getattr(dataset, "lengths", None)
     if known is not None:
         return np.asarray(known, dtype=np.int64)
-    columns = dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0])
-    if "input_ids" not in columns:
+    column = read_columns(dataset, ("input_ids",)).get("input_ids")
+    if column is None:
+        columns = dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0])
         raise ValueError(
             f"The dataset has the columns {columns} but no 'input_ids': "
             "map a tokenizer over it first."
         )
-    if isinstance(dataset, Dataset):
-        # Arrow knows the lengths; reading a million sequences into Python would take minutes.
-        column = dataset.with_format("arrow")["input_ids"][:]
-        return np.asarray(pyarrow.compute.list_value_length(column), dtype=np.int64)
-    return np.array([len(example["input_ids"]) for example in dataset], dtype=np.int64)
+    if column.null_count:
+        row = int(np.flatnonzero(column.is_null())[0])
+        raise ValueError(f"Row {row} has no 'input_ids': leave it out, or tokenize it.")
+    # Arrow knows the lengths; reading a million sequences into Python would take minutes.
+    return pc.list_value_length(column).to_numpy().astype(np.int64)
 
 
 def plan_epoch(
@@ -119,14 +122,6 @@ class Windows(torch.utils.data.Dataset):
                 torch.default_generator.manual_seed(seed)
                 batches.append(self.collate_fn(take(self.dataset, rows)))
         return batches
-
-
-def take(dataset: Sequence, rows: np.ndarray) -> list[dict]:
-    """The examples of `rows`, in one read where the dataset can do that."""
-    rows = rows.tolist()
-    if hasattr(dataset, "__getitems__"):
-        return dataset.__getitems__(rows)
-    return [dataset[row] for row in rows]
 
 
 def derive_seed(*parts: int) -> int:

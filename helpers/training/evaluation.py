@@ -1,7 +1,6 @@
 """Loss, predictions and metrics of a model on a dataset, in length order, on all processes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +8,20 @@ import torch
 from accelerate.utils import gather_object
 from torch import nn
 
-from helpers.training.batches import sequence_lengths, take
-from helpers.training.checks import check_batch, check_positions
+from helpers.training.batches import sequence_lengths
+from helpers.training.checks import check_batch, check_data, eval_mode
+from helpers.training.columns import take
 from helpers.training.config import Precision
-from helpers.training.objective import IGNORED, count_labels, to_device
-from helpers.training.precision import autocast, resolve_precision
+from helpers.training.objective import (
+    IGNORED,
+    Loss,
+    count_labels,
+    mean_loss,
+    shifts_labels,
+    to_device,
+    unwrap,
+)
+from helpers.training.precision import computing_in, resolve_precision
 from helpers.training.processes import join_processes
 
 Collate = Callable[[list[dict]], dict[str, torch.Tensor]]
@@ -28,14 +36,16 @@ class Predictions:
             (n_i, C) when there is one a piece.
         labels: int64 (N,), float32 (N,) for regression, float32 (N, C) where a sequence can
             be of several classes, or a list of N arrays (n_i,) with
-            -100 where a piece has no label.
+            -100 where a piece has no label. None if the batches had no labels.
         loss: mean over the labels of the whole dataset, not over batches; nats for
-            cross-entropy.
+            cross-entropy. None without labels.
+        precision: "fp32", "bf16" or "fp16", in which all of this was computed.
     """
 
     logits: np.ndarray | list[np.ndarray]
-    labels: np.ndarray | list[np.ndarray]
-    loss: float
+    labels: np.ndarray | list[np.ndarray] | None
+    loss: float | None
+    precision: str
 
 
 def predict(
@@ -44,28 +54,21 @@ def predict(
     *,
     collate_fn: Collate,
     batch_size: int = 64,
-    precision: Precision = "auto",
+    precision: Precision = "fp32",
+    loss_fn: Loss | None = None,
 ) -> Predictions:
-    """Logits, labels and loss of `model` on every row of `dataset`; memory grows with N × C.
+    """Logits of `model` on every row of `dataset`, and labels and loss if it has labels.
+
+    Memory grows with N × C. By default all is computed in fp32, whatever the weights are stored
+    in; `precision="auto"` is faster on some hardware, and less exact. `loss_fn` as in `train`.
 
     Raises:
-        ValueError: for an empty dataset, one without labels, or sequences longer than the
-            model's positions.
+        ValueError: data or a model that `checks.check_data` refuses.
         TypeError: for a dataset without a length, or a batch that isn't a dict of tensors.
     """
-    rows, outputs = [], []
-    loss, count = 0.0, 0
-    for batch_rows, batch, result, n in _forward(model, dataset, collate_fn, batch_size, precision):
-        rows += batch_rows.tolist()
-        outputs += _unpad(result.logits.float().cpu().numpy(), batch)
-        loss, count = loss + _total(result.loss, n), count + n
-    # gather_object joins the processes' lists, so each contributes a list of its parts.
-    rows, outputs = gather_object(rows), gather_object(outputs)
-    order = np.argsort(rows)
-    logits, labels = zip(*(outputs[i] for i in order), strict=True)
-    if logits[0].ndim == 1:
-        logits, labels = np.stack(logits), np.stack(labels)
-    return Predictions(_as_list(logits), _as_list(labels), _mean(loss, count))
+    precision = resolve_precision(precision, next(model.parameters()).device)
+    settings = (model, dataset, collate_fn, batch_size, precision, loss_fn)
+    return _collect(_forward(*settings, labelled=False), model, precision)
 
 
 def evaluate(
@@ -75,81 +78,90 @@ def evaluate(
     collate_fn: Collate,
     compute_metrics: Callable[[Predictions], dict[str, float]] | None = None,
     batch_size: int = 64,
-    precision: Precision = "auto",
+    precision: Precision = "fp32",
+    loss_fn: Loss | None = None,
 ) -> dict[str, float]:
     """The mean loss as `loss`, and what `compute_metrics` says of the predictions.
 
     Without `compute_metrics` no logits are kept, so that a language model with a large
-    vocabulary can be evaluated in little memory. Raises as `predict` does.
+    vocabulary can be evaluated in little memory. Computes as `predict` does, and raises as it
+    does; also ValueError for a dataset without labels.
     """
-    if compute_metrics is not None:
-        predictions = predict(
-            model, dataset, collate_fn=collate_fn, batch_size=batch_size, precision=precision
-        )
-        return {"loss": predictions.loss, **compute_metrics(predictions)}
-    loss, count = 0.0, 0
-    for _, _, result, n in _forward(model, dataset, collate_fn, batch_size, precision):
-        loss, count = loss + _total(result.loss, n), count + n
-    return {"loss": _mean(loss, count)}
+    precision = resolve_precision(precision, next(model.parameters()).device)
+    settings = (model, dataset, collate_fn, batch_size, precision, loss_fn)
+    batches = _forward(*settings, labelled=True)
+    if compute_metrics is None:
+        return {"loss": _mean([part for *_, part in batches])}
+    predictions = _collect(batches, model, precision)
+    return {"loss": predictions.loss, **compute_metrics(predictions)}
 
 
 def _forward(
-    model: nn.Module, dataset: Sequence, collate_fn: Collate, batch_size: int, precision: Precision
+    model: nn.Module,
+    dataset: Sequence,
+    collate_fn: Collate,
+    batch_size: int,
+    precision: Precision,
+    loss_fn: Loss | None,
+    *,
+    labelled: bool,
 ) -> Iterator[tuple]:
-    """Yield (row numbers, batch, output, number of labels) for this process's batches."""
+    """Yield (rows, batch, output, (sum of losses, labels)) for this process's batches."""
     lengths = sequence_lengths(dataset)
-    check_positions(model, lengths)
     device = next(model.parameters()).device
-    precision = resolve_precision(precision, device)
     group = join_processes()
     order = np.argsort(-lengths, kind="stable")  # the longest first: memory trouble shows at once
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    with _eval_mode(model), torch.inference_mode(), autocast(precision, device):
+    shifted = shifts_labels(model)
+    # Not inference_mode: what the model keeps from there, such as a mask, would break training.
+    with eval_mode(model), torch.no_grad(), computing_in(model, precision, device):
+        check_data(model, dataset, collate_fn, lengths, batch_size, loss_fn, labelled=labelled)
         for rows in batches[group.process_index :: group.num_processes]:
             batch = collate_fn(take(dataset, rows))
-            check_batch(batch)
+            check_batch(model, batch, labelled=labelled)
             batch = to_device(batch, device)
-            yield rows, batch, model(**batch), count_labels(model, batch)
+            output, part = model(**batch), (0.0, 0)
+            # The mean over no label is 0/0, and adds nothing.
+            if "labels" in batch and (n := count_labels(model, batch)):
+                loss = mean_loss(output, batch["labels"], shifted=shifted, loss_fn=loss_fn)
+                part = (loss.item() * n, n)
+            yield rows, batch, output, part
 
 
-@contextmanager
-def _eval_mode(model: nn.Module):
-    """Dropout off inside, and each module's own mode back afterwards."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
+def _collect(batches: Iterator[tuple], model: nn.Module, precision: Precision) -> Predictions:
+    # The labels of an encoder-decoder are those of another sequence than its padding mask.
+    writes = getattr(getattr(unwrap(model), "config", None), "is_encoder_decoder", False)
+    rows, logits, labels, parts = [], [], [], []
+    for batch_rows, batch, output, part in batches:
+        by_piece = output.logits.ndim == 3 and not writes
+        real = batch.get("attention_mask") if by_piece else None
+        rows += batch_rows.tolist()
+        logits += _unpad(output.logits.float(), real)
+        if "labels" in batch:
+            labels += _unpad(batch["labels"], real)
+            parts.append(part)
+    # gather_object joins the processes' lists, so each contributes a list of its parts.
+    order = np.argsort(gather_object(rows))
+    logits, labels = gather_object(logits), gather_object(labels)
+    loss = _mean(parts) if labels else None
+    logits, labels = [logits[i] for i in order], [labels[i] for i in order if labels] or None
+    if logits[0].ndim == 1:
+        logits, labels = np.stack(logits), None if labels is None else np.stack(labels)
+    return Predictions(logits, labels, loss, precision)
 
 
-def _unpad(logits: np.ndarray, batch: dict[str, torch.Tensor]) -> list[tuple]:
-    """One (logits, labels) pair a sequence, without the padded positions."""
-    labels = batch["labels"].cpu().numpy()
-    mask = batch.get("attention_mask")
-    if logits.ndim == 2 or mask is None:
-        return list(zip(logits, labels, strict=True))
-    real = mask.bool().cpu().numpy()
-    return [
-        (row_logits[keep], row_labels[keep])
-        for row_logits, row_labels, keep in zip(logits, labels, real, strict=True)
-    ]
+def _unpad(values: torch.Tensor, real: torch.Tensor | None) -> list[np.ndarray]:
+    """The batch's logits or labels, an array a sequence, without the padded positions."""
+    values = values.cpu().numpy()
+    if real is None:
+        return list(values)
+    return [row[keep] for row, keep in zip(values, real.bool().cpu().numpy(), strict=True)]
 
 
-def _as_list(values: np.ndarray | tuple) -> np.ndarray | list:
-    return values if isinstance(values, np.ndarray) else list(values)
-
-
-def _total(mean_loss: torch.Tensor, count: int) -> float:
-    """The sum of a batch's losses; its mean over no label is 0/0, and adds nothing."""
-    return mean_loss.item() * count if count else 0.0
-
-
-def _mean(loss: float, count: int) -> float:
-    """The mean over all processes' labels."""
-    pairs = gather_object([(loss, count)])
-    labels = sum(n for _, n in pairs)
+def _mean(parts: list[tuple[float, int]]) -> float:
+    """The mean over all processes' labels, from (sum of losses, how many)."""
+    parts = gather_object(parts)
+    labels = sum(n for _, n in parts)
     if labels == 0:
         raise ValueError(f"The dataset has no label: all of them are {IGNORED}.")
-    return sum(part for part, _ in pairs) / labels
+    return sum(part for part, _ in parts) / labels

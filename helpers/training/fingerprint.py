@@ -106,10 +106,13 @@ def _insides(function: Callable) -> list:
     return [getattr(type(function).__call__, "__code__", None), _held(function)]
 
 
-def _held(value: object) -> dict:
-    # A tokenizer remembers what it was last asked, and a model is large.
-    plain = not isinstance(value, nn.Module | PreTrainedTokenizerBase)
-    return getattr(value, "__dict__", {}) if plain else {}
+def _held(value: object) -> object:
+    match value:
+        case PreTrainedTokenizerBase():
+            return {}  # it remembers what it was last asked
+        case nn.Module():  # a model is large; the weights of classes in a loss are a buffer
+            return [_structure(value), dict(value.named_buffers())]
+    return getattr(value, "__dict__", {})
 
 
 def _read(function: FunctionType) -> dict[str, object]:

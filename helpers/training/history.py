@@ -15,7 +15,7 @@ class History:
             `loss` (mean over the labels of the update's window, nats), `lr`, `grad_norm`
             (global L2 norm before clipping), `tokens` (without padding, over all processes),
             `tokens_per_second`.
-        evaluations: one dict an evaluation: `step` and whatever `evaluate` returned.
+        evaluations: one dict an evaluation: `step` and whatever `evaluate_fn` returned.
         best: the evaluation whose weights the model holds now, or None.
         stopped_early: whether patience ran out before the run's end.
         seconds: wall-clock seconds of training, evaluations and checkpoints not counted.

@@ -14,6 +14,7 @@ from helpers.training.config import TrainingConfig
 from helpers.training.evaluation import Predictions, evaluate, predict
 from helpers.training.history import History
 from helpers.training.interruption import noted
+from helpers.training.objective import Loss
 from helpers.training.processes import owned_folder
 from helpers.training.run import NonFiniteLossError, Run
 
@@ -28,13 +29,16 @@ __all__ = [
 ]
 
 
-def train(
+def train(  # noqa: PLR0913 - what the config can't hold
     model: nn.Module,
     dataset: Sequence,
     config: TrainingConfig,
     *,
     collate_fn: Callable[[list[dict]], dict[str, torch.Tensor]],
-    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    evaluate_fn: Callable[[nn.Module], dict[str, float]] | None = None,
+    loss_fn: Loss | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    after_update: Callable[[nn.Module, int], object] | None = None,
     log: Callable[[dict], object] | None = None,
 ) -> History:
     """Train `model` in place on `dataset` and return the run's history.
@@ -43,23 +47,32 @@ def train(
     run is interrupted, and whether or not `num_workers` collate ahead.
 
     Args:
-        model: `model(**batch)` returns an object with `.loss`, the mean over the batch's
-            labels, and `.logits` of shape (B, C) or (B, T, C).
+        model: keeps the contract of `helpers.training.objective`: `model(**batch)` returns an
+            object with `.loss`, the mean over the batch's labels, and `.logits` of shape (B, C)
+            or (B, T, C).
         dataset: map-style; each example a dict with `input_ids` and what `collate_fn` reads.
         config: see `TrainingConfig`.
         collate_fn: turns a list of examples into a dict of tensors with `labels`. Any
             randomness must come from torch's default generator, which is seeded for it.
-        evaluate: called with the model at the end of each epoch, or as `config` says;
+        evaluate_fn: called with the model at the end of each epoch, or as `config` says;
             returns metrics by name, for example those of `evaluate` in this module.
+        loss_fn: instead of the model's loss. `loss_fn(logits, labels)` gets the logits (n, C) in
+            fp32 of all labels (n,) that aren't -100 and returns a loss for each, (n,): for
+            example `nn.CrossEntropyLoss(weight=class_weights, reduction="none")`.
+        optimizer: instead of the config's, made from the model's parameters; its groups'
+            learning rates are the peaks of the schedule, and the config's `learning_rate`,
+            `weight_decay`, `beta2` and `optimizer` aren't read.
+        after_update: called with the model and the number of updates done, after each; may change
+            the weights in place. What it remembers is in no checkpoint.
         log: called in the first process with each update's record of `History`, a few updates
             later, and with each evaluation, whose metrics begin with `validation_`.
 
     Raises:
-        ValueError: for an empty dataset, one without labels, labels outside the model's
-            classes, sequences longer than its positions, weights in half precision, or a
-            precision the device can't do.
+        ValueError: for data or a model that `helpers.training.checks` refuses: no rows or labels,
+            ids or labels that the model hasn't, sequences too long or empty, columns that don't
+            fit; for weights in half precision, or a precision the device can't do.
         TypeError: for a dataset without a length, a batch that isn't a dict of tensors, or an
-            `evaluate` that returns no dict.
+            `evaluate_fn` that returns no dict.
         CheckpointError: when asked to go on from a checkpoint of another run or a damaged one,
             to start in a folder that holds one, or when one can't be written.
         InUseError: when another run is writing to `checkpoint_dir`.
@@ -69,7 +82,16 @@ def train(
             finished and a checkpoint written first.
     """
     with owned_folder(config.checkpoint_dir):
-        run = Run.start(model, dataset, config, collate_fn, evaluate)
+        run = Run.start(
+            model,
+            dataset,
+            config,
+            optimizer,
+            collate_fn=collate_fn,
+            evaluate_fn=evaluate_fn,
+            loss_fn=loss_fn,
+            after_update=after_update,
+        )
         run.log = log if run.group.is_main_process else None
         with run.progress_bar() as bar, noted(config.checkpoint_dir is not None) as signals:
             for window in run.windows():

@@ -1,13 +1,15 @@
-"""Metrics that work offline: `evaluate.Metric`s with the interface and the numbers of the Hub's.
+"""Metrics that work offline, with the numbers and the `compute` of the Hub's.
 
-`evaluate.load("accuracy")` downloads a script from the Hugging Face Hub. `metrics.load` takes
-the same names and returns the same kind of object, over scikit-learn, seqeval and torch.
+`evaluate.load("accuracy")` downloads a script from the Hugging Face Hub. `load` takes the same
+names and gives an object with the same `compute`, over scikit-learn, seqeval and torch.
+`class_report` is what the Hub hasn't: each class, with intervals.
 """
 
 import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import datasets
-import evaluate
 import numpy as np
 import seqeval.metrics
 import seqeval.scheme
@@ -16,217 +18,278 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers.data import assets
+from helpers.training.intervals import Interval
+
+CLASS_SCORES = {
+    "accuracy": sklearn.metrics.accuracy_score,
+    "f1": sklearn.metrics.f1_score,
+    "matthews_correlation": sklearn.metrics.matthews_corrcoef,
+    "precision": sklearn.metrics.precision_score,
+    "recall": sklearn.metrics.recall_score,
+}
+SCHEMES = ("IOB1", "IOB2", "IOE1", "IOE2", "IOBES", "BILOU")  # seqeval's
 
 
-def load(name: str) -> evaluate.Metric:
+@dataclass(frozen=True)
+class Metric:
+    """What `load` gives. `score` takes predictions, and references where there are any."""
+
+    score: Callable[..., dict[str, Any]]
+
+    def compute(self, *, predictions: Sequence, **options) -> dict[str, Any]:
+        """The scores by name; `options` are references and what the score takes besides."""
+        return self.score(predictions, **options)
+
+
+def load(name: str) -> Metric:
     """The metric called `name`; call its `compute(predictions=…, references=…)`.
+
+    "accuracy", "f1", "matthews_correlation", "precision" and "recall" compare classes, whole
+    numbers, by the functions of scikit-learn, whose options they take: with several classes give
+    `average`. "seqeval" is `entity_scores`, "perplexity" is `perplexity`.
 
     Raises:
         ValueError: for a name that isn't here, with the names that are.
     """
-    if name not in METRICS:
-        near = difflib.get_close_matches(name, METRICS, n=1)
+    metrics = {"perplexity": perplexity, "seqeval": entity_scores}
+    metrics |= {key: _of_classes(key, score) for key, score in CLASS_SCORES.items()}
+    if name not in metrics:
+        near = difflib.get_close_matches(name, metrics, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"There is no metric {name!r}.{hint} Choose one of {sorted(METRICS)}.")
-    return METRICS[name](keep_in_memory=True)
+        raise ValueError(f"There is no metric {name!r}.{hint} Choose one of {sorted(metrics)}.")
+    return Metric(metrics[name])
 
 
-class _ClassMetric(evaluate.Metric):
-    """A metric of predicted against true classes, both lists of int of the same length."""
+def _of_classes(name: str, score: Callable) -> Callable[..., dict[str, Any]]:
+    def compute(predictions: Sequence[int], references: Sequence[int], **options):
+        true, guess = _classes("references", references), _classes("predictions", predictions)
+        value = score(true, guess, **options)
+        return {name: float(value) if np.ndim(value) == 0 else value}
 
-    citation = "Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011."
+    return compute
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=type(self).__doc__,
-            citation=self.citation,
-            inputs_description="",
-            features=datasets.Features(
-                {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
-            ),
+
+def _classes(name: str, values: Sequence[int]) -> np.ndarray:
+    """Classes as int64 (n,).
+
+    Raises:
+        ValueError: they are no whole numbers, such as probabilities.
+    """
+    found = np.asarray(values)
+    if found.ndim != 1 or found.dtype.kind not in "iub":
+        raise ValueError(
+            f"The {name} are {found.dtype} of shape {found.shape}; expected classes, whole numbers "
+            "(n,). Of logits or probabilities (n, C) take argmax(-1); ratings have a correlation "
+            "or an error instead (scipy.stats.pearsonr, sklearn.metrics.mean_absolute_error)."
         )
+    return found.astype(np.int64)
 
 
-class Accuracy(_ClassMetric):
-    """The share of predictions that are right: {"accuracy": float}."""
+def class_report(
+    references: Sequence[int],
+    predictions: Sequence[int],
+    generator: np.random.Generator,
+    *,
+    names: Sequence[str] | None = None,
+    groups: Sequence | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> dict[str, dict[str, Interval | int]]:
+    """Precision, recall and F1 of each class, and their macro and micro means, with intervals.
 
-    def _compute(self, predictions, references, **options):
-        score = sklearn.metrics.accuracy_score(references, predictions, **options)
-        return {"accuracy": float(score)}
+    The intervals are the percentile bootstrap's. Where rows belong together, as the words of a
+    document or the texts of an author, give `groups`: then whole groups are drawn, since rows
+    that are alike say less than as many independent ones. 0/0 counts as 0, as in scikit-learn.
 
+    Args:
+        references: (n,) the true classes; leave out what has none (-100).
+        predictions: (n,) the predicted ones.
+        generator: draws the resamples.
+        names: of classes 0 to C - 1; the numbers by default.
+        groups: (n,) what each row belongs to; each row is its own by default.
+        resamples: how many.
+        level: the coverage, between 0 and 1.
 
-class Precision(_ClassMetric):
-    """Of what was predicted as a class, the share that is of it: {"precision": float}.
+    Returns:
+        For each class, "macro" and "micro": {"precision", "recall", "f1": `Interval`, whose
+        `mean` is the value on all rows, "support": true rows}. `pandas.DataFrame(report).T`
+        makes a table of it. Micro scores of all classes are the accuracy.
 
-    With more than two classes, give `average` ("macro", "micro", "weighted", or None for
-    an array of one value a class).
+    Raises:
+        ValueError: values that aren't classes, or not as many of one as of the other.
     """
+    true, guess = _classes("references", references), _classes("predictions", predictions)
+    groups = np.arange(len(true)) if groups is None else np.asarray(groups)
+    if not len(true) or not len(true) == len(guess) == len(groups):
+        raise ValueError(
+            f"{len(true)} references, {len(guess)} predictions and {len(groups)} groups; expected "
+            "as many of each, at least one."
+        )
+    n_classes = 1 + max(true.max(), guess.max()) if names is None else len(names)
+    if min(true.min(), guess.min()) < 0 or max(true.max(), guess.max()) >= n_classes:
+        raise ValueError(
+            f"The classes go from {min(true.min(), guess.min())} to "
+            f"{max(true.max(), guess.max())}; expected 0 to {n_classes - 1}. Leave out -100."
+        )
+    place = np.unique(groups, return_inverse=True)[1]
+    counts = np.zeros((place.max() + 1, 3, n_classes))  # of each group: right, guessed, true
+    np.add.at(counts, (place[true == guess], 0, true[true == guess]), 1)
+    np.add.at(counts, (place, 1, guess), 1)
+    np.add.at(counts, (place, 2, true), 1)
+    n = len(counts)
+    times = (generator.multinomial(n, np.full(n, 1 / n)) for _ in range(resamples))
+    drawn = np.stack([np.tensordot(drawn, counts, 1) for drawn in times])  # (resamples, 3, C)
+    value = _scores(counts.sum(0, keepdims=True))[0]  # (3, C + 2)
+    low, high = np.quantile(_scores(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    support = [*np.bincount(true, minlength=n_classes).tolist(), len(true), len(true)]
+    rows = [*(map(str, range(n_classes)) if names is None else names), "macro", "micro"]
+    return {
+        row: {
+            score: Interval(float(value[i, j]), float(low[i, j]), float(high[i, j]))
+            for i, score in enumerate(("precision", "recall", "f1"))
+        }
+        | {"support": support[j]}
+        for j, row in enumerate(rows)
+    }
 
-    def _compute(self, predictions, references, **options):
-        score = sklearn.metrics.precision_score(references, predictions, **options)
-        return {"precision": _plain(score)}
+
+def _scores(counts: np.ndarray) -> np.ndarray:
+    """(R, 3, C) right, guessed, true -> (R, 3, C + 2): precision, recall, F1; macro and micro."""
+    counts = np.concatenate([counts, counts.sum(2, keepdims=True)], axis=2)
+    right, guessed, true = counts[:, 0], counts[:, 1], counts[:, 2]
+    scores = np.stack(
+        [_share(right, guessed), _share(right, true), _share(2 * right, guessed + true)], axis=1
+    )
+    return np.insert(scores, -1, scores[..., :-1].mean(-1), axis=2)
 
 
-class Recall(_ClassMetric):
-    """Of what is of a class, the share that was found: {"recall": float}.
-
-    `average` as for precision.
-    """
-
-    def _compute(self, predictions, references, **options):
-        return {"recall": _plain(sklearn.metrics.recall_score(references, predictions, **options))}
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
 
 
-class F1(_ClassMetric):
-    """The harmonic mean of precision and recall: {"f1": float}. `average` as for precision."""
-
-    def _compute(self, predictions, references, **options):
-        return {"f1": _plain(sklearn.metrics.f1_score(references, predictions, **options))}
-
-
-class MatthewsCorrelation(_ClassMetric):
-    """The correlation of predicted and true classes, from −1 to 1.
-
-    Returns {"matthews_correlation": float}; 0 is what guessing gives, whatever the shares of
-    the classes.
-    """
-
-    def _compute(self, predictions, references, **options):
-        score = sklearn.metrics.matthews_corrcoef(references, predictions, **options)
-        return {"matthews_correlation": float(score)}
-
-
-class Seqeval(evaluate.Metric):
+def entity_scores(
+    predictions: Sequence[Sequence[str]],
+    references: Sequence[Sequence[str]],
+    scheme: str | None = None,
+    **options,
+) -> dict[str, Any]:
     """Precision, recall and F1 of entities: right only with the right span and type.
 
-    `predictions` and `references` are lists of lists of tags ("B-PER", "O", …). Returns
-    {type: {"precision", "recall", "f1", "number"}} and "overall_precision", "overall_recall",
-    "overall_f1" and "overall_accuracy" (the last one is of tags). With mode="strict" and
-    scheme="IOB2", an entity that starts with an I- tag counts as none; without, as conlleval
-    does, it counts as one.
+    Args:
+        predictions: the tags of each sentence ("B-PER", "O", …).
+        references: the true ones.
+        scheme: the name of one of seqeval's schemes; with mode="strict", an entity that it
+            doesn't allow counts as none. Without, IOB1, IOB2 and IOBES are read as conlleval does.
+        options: of `seqeval.metrics.classification_report`, such as `mode` and `zero_division`.
+
+    Returns:
+        {type: {"precision", "recall", "f1", "number"}} and "overall_precision", "overall_recall",
+        "overall_f1" and "overall_accuracy" (the last one is of tags).
+
+    Raises:
+        ValueError: no such scheme, or tags that are read by none or only by one that isn't named.
     """
-
-    def _info(self) -> evaluate.MetricInfo:
-        tags = datasets.Sequence(datasets.Value("string"))
-        return evaluate.MetricInfo(
-            description=type(self).__doc__,
-            citation="Tjong Kim Sang & De Meulder, CoNLL-2003, section 2.",
-            inputs_description="",
-            features=datasets.Features({"predictions": tags, "references": tags}),
-        )
-
-    def _compute(self, predictions, references, zero_division="warn", scheme=None, **options):
-        predictions, references = list(predictions), list(references)
-        if scheme is not None:
-            scheme = getattr(seqeval.scheme, scheme)
-        report = seqeval.metrics.classification_report(
-            references,
-            predictions,
-            output_dict=True,
-            zero_division=zero_division,
-            scheme=scheme,
-            **options,
-        )
-        overall = report.pop("micro avg")
-        result = {
-            name: {
-                "precision": scores["precision"],
-                "recall": scores["recall"],
-                "f1": scores["f1-score"],
-                "number": scores["support"],
-            }
-            for name, scores in report.items()
-            if not name.endswith(" avg")
+    if scheme is not None and scheme not in SCHEMES:
+        raise ValueError(f"There is no scheme {scheme!r}; choose one of {SCHEMES}.")
+    predictions, references = ([list(row) for row in rows] for rows in (predictions, references))
+    known = "BIESLU" if scheme else "BIES"  # without a scheme seqeval would misread L and U
+    for number, row in enumerate([*references, *predictions]):
+        for tag in row:
+            if tag != "O" and (tag[:1] not in known or tag[1:2] != "-" or len(tag) < 3):
+                raise ValueError(
+                    f"Sentence {number % len(references)} has the tag {tag!r}; expected O, B-TYPE, "
+                    'I-TYPE, or E- and S-. For L- and U- give scheme="BILOU", mode="strict".'
+                )
+    if scheme is not None:
+        options["scheme"] = getattr(seqeval.scheme, scheme)
+    report = seqeval.metrics.classification_report(
+        references, predictions, output_dict=True, **options
+    )
+    overall = report.pop("micro avg")
+    result = {
+        name: {
+            "precision": scores["precision"],
+            "recall": scores["recall"],
+            "f1": scores["f1-score"],
+            "number": scores["support"],
         }
-        return result | {
-            "overall_precision": overall["precision"],
-            "overall_recall": overall["recall"],
-            "overall_f1": overall["f1-score"],
-            "overall_accuracy": seqeval.metrics.accuracy_score(references, predictions),
-        }
+        for name, scores in report.items()
+        if not name.endswith(" avg")
+    }
+    return result | {
+        "overall_precision": overall["precision"],
+        "overall_recall": overall["recall"],
+        "overall_f1": overall["f1-score"],
+        "overall_accuracy": seqeval.metrics.accuracy_score(references, predictions),
+    }
 
 
-class Perplexity(evaluate.Metric):
-    """The perplexity of texts under a causal language model.
+def perplexity(
+    predictions: Sequence[str],
+    model_id: str,
+    batch_size: int = 16,
+    add_start_token: bool = True,
+    device: str | None = None,
+    max_length: int | None = None,
+) -> dict[str, Any]:
+    """The perplexity of texts under a causal language model: exp of the mean loss a token, nats.
 
-    `predictions` is a list of texts, `model_id` an asset's name, a folder or a Hub id.
-    Returns {"perplexities": one float a text, "mean_perplexity": float}. A text's perplexity
-    is exp of its mean negative log-likelihood a token, in nats. With `add_start_token`, its
-    first token is predicted too, from the model's beginning-of-sequence token.
+    Computed in fp32, whatever the checkpoint is stored in: in bfloat16 it can be 5 % off.
+
+    Args:
+        predictions: the texts.
+        model_id: an asset's name, a folder or a Hub id.
+        batch_size: texts in a forward pass.
+        add_start_token: whether the first token is predicted too, from the model's
+            beginning-of-sequence token.
+        device: the GPU by default, if there is one.
+        max_length: tokens that are read of a text, the start token among them.
+
+    Returns:
+        {"perplexities": one float a text, "mean_perplexity": float, "precision": "fp32"}.
+
+    Raises:
+        ValueError: the model has no start token, or a text has no token to predict.
     """
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=type(self).__doc__,
-            citation="",
-            inputs_description="",
-            features=datasets.Features({"predictions": datasets.Value("string")}),
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = AutoTokenizer.from_pretrained(assets.path(model_id))
+    model = AutoModelForCausalLM.from_pretrained(assets.path(model_id), dtype=torch.float32)
+    model.eval().to(device)
+    if add_start_token and tokenizer.bos_token_id is None:
+        raise ValueError(
+            f"{model_id} has no beginning-of-sequence token: set add_start_token=False"
         )
-
-    def _compute(
-        self,
-        predictions,
-        model_id,
-        batch_size=16,
-        add_start_token=True,
-        device=None,
-        max_length=None,
-    ):
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        tokenizer = AutoTokenizer.from_pretrained(assets.path(model_id))
-        model = AutoModelForCausalLM.from_pretrained(assets.path(model_id)).eval().to(device)
-        if add_start_token and tokenizer.bos_token_id is None:
-            raise ValueError(
-                f"{model_id} has no beginning-of-sequence token: set add_start_token=False"
-            )
-        start = [tokenizer.bos_token_id] if add_start_token else []
-        room = None if max_length is None else max_length - len(start)
-        texts = [
-            start + ids
-            for ids in tokenizer(
-                list(predictions),
-                add_special_tokens=False,
-                truncation=room is not None,
-                max_length=room,
-            )["input_ids"]
-        ]
-        short = [i for i, ids in enumerate(texts) if len(ids) < 2]
-        if short:
-            raise ValueError(
-                f"Text {short[0]} ({predictions[short[0]]!r}) is too short: there is no token to "
-                "predict" + ("" if add_start_token else " without add_start_token=True")
-            )
-        values = []
-        for i in range(0, len(texts), batch_size):
-            values += _perplexities(model, texts[i : i + batch_size])
-        return {"perplexities": values, "mean_perplexity": float(np.mean(values))}
+    start = [tokenizer.bos_token_id] if add_start_token else []
+    room = None if max_length is None else max_length - len(start)
+    encoded = tokenizer(
+        list(predictions), add_special_tokens=False, truncation=room is not None, max_length=room
+    )
+    texts = [start + ids for ids in encoded["input_ids"]]
+    short = [i for i, ids in enumerate(texts) if len(ids) < 2]
+    if short:
+        raise ValueError(
+            f"Text {short[0]} ({predictions[short[0]]!r}) is too short: there is no token to "
+            "predict" + ("" if add_start_token else " without add_start_token=True")
+        )
+    values = []
+    for i in range(0, len(texts), batch_size):
+        values += _perplexities(model, texts[i : i + batch_size])
+    return {
+        "perplexities": values,
+        "mean_perplexity": float(np.mean(values)),
+        "precision": "fp32",
+    }
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _perplexities(model: torch.nn.Module, texts: list[list[int]]) -> list[float]:
     """exp(mean negative log-likelihood) of each list of ids; right padding, masked out."""
     rows = [torch.tensor(ids, device=model.device) for ids in texts]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, T)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], True)
-    logits = model(input_ids=ids, attention_mask=mask).logits  # (B, T, V)
+    logits = model(input_ids=ids, attention_mask=mask).logits.float()  # (B, T, V)
     loss = torch.nn.functional.cross_entropy(
         logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none"
     )  # (B, T - 1)
     real = mask[:, 1:]
     return ((loss * real).sum(1) / real.sum(1)).exp().tolist()
-
-
-def _plain(score: float | np.ndarray) -> float | np.ndarray:
-    """A float where there is one value, an array where there is one a class."""
-    return float(score) if np.ndim(score) == 0 else score
-
-
-METRICS = {
-    "accuracy": Accuracy,
-    "f1": F1,
-    "matthews_correlation": MatthewsCorrelation,
-    "perplexity": Perplexity,
-    "precision": Precision,
-    "recall": Recall,
-    "seqeval": Seqeval,
-}

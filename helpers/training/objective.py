@@ -1,25 +1,56 @@
-"""The loss of one forward pass, and what it is a mean over.
+"""What a model must be, and the loss of one forward pass.
 
-A model here is a module whose call `model(**batch)` returns an object with `.loss` (mean over
-the batch's labels) and `.logits`, as models of transformers and `helpers.models` do.
+`train`, `evaluate`, `predict`, label smoothing and a loss of one's own rest on one contract:
+`model(**batch)` returns an object with `.logits` and, where the batch has labels, `.loss`: a
+scalar, the mean over the labels. B sequences, T pieces, C classes (or V pieces of the vocabulary):
+
+    one answer for         logits      labels
+    a sequence             (B, C)      int64 (B,)
+    a piece                (B, T, C)   int64 (B, T)
+    the next piece         (B, T, V)   int64 (B, T), the input_ids: shifted by the model
+    a piece to write       (B, S, V)   int64 (B, S), of an encoder-decoder
+    a number               (B, 1)      float (B,) or (B, 1)
+    each of C yes-or-no    (B, C)      float (B, C)
+
+A label is a class, 0 to C − 1, or -100: nothing to learn there, and it counts in no mean. Whether
+the label at t belongs to the logits at t − 1 is what `shifts_labels` tells. `checks.check_data`
+refuses a model or data that break the contract.
 """
+
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside what PEFT, `torch.compile`, DDP and DataParallel put around it."""
+    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+        return unwrap(model.module)
+    if hasattr(model, "_orig_mod"):  # torch.compile's
+        return unwrap(model._orig_mod)
+    if hasattr(model, "get_base_model"):  # PEFT's
+        return unwrap(model.get_base_model())
+    return model
+
 
 def shifts_labels(model: nn.Module) -> bool:
-    """Whether `model` compares position t with label t + 1, as causal language models do."""
-    names = {cls.__name__ for cls in type(model).__mro__}
-    is_causal_lm = not names.isdisjoint(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
-    return getattr(model, "shifts_labels", is_causal_lm)
+    """Whether `model` compares position t with label t + 1, as causal language models do.
+
+    A model of one's own says so in an attribute `shifts_labels`.
+    """
+    model = unwrap(model)
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(getattr(model, "config", None)), ())
+    return getattr(model, "shifts_labels", isinstance(model, kind))
 
 
-def count_labels(model: nn.Module, batch: dict[str, torch.Tensor]) -> int:
+def count_labels(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> int:
     """How many labels the batch's mean loss is a mean over.
 
     A mean of batch means would give a label in a short batch more weight than one in a long
@@ -33,46 +64,61 @@ def count_labels(model: nn.Module, batch: dict[str, torch.Tensor]) -> int:
     return int((labels != IGNORED).sum())
 
 
-def count_tokens(batch: dict[str, torch.Tensor]) -> int:
+def count_tokens(batch: Mapping[str, torch.Tensor]) -> int:
     """Pieces in the batch, padding not counted."""
     mask = batch.get("attention_mask")
     return batch["input_ids"].numel() if mask is None else int(mask.sum())
 
 
-def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+def to_device(batch: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
     """The batch on `device`; copies from pinned memory overlap with computation."""
     return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
 
 
-def compute_loss(
-    model: nn.Module,
-    batch: dict[str, torch.Tensor],
-    *,
-    shifted: bool,
-    label_smoothing: float,
-) -> torch.Tensor:
-    """The mean loss over the batch's labels, a scalar.
+def smoothed(share: float) -> Loss:
+    """Cross-entropy with a target that puts 1 − ε on the label and spreads ε over all classes.
 
-    With `label_smoothing` ε, the target puts 1 − ε on the label and spreads ε evenly over
-    all classes (Szegedy et al., CVPR 2016, section 7).
+    `share` is ε (Szegedy et al., CVPR 2016, section 7).
+    """
+
+    def loss_fn(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if labels.is_floating_point():
+            raise ValueError(
+                f"label_smoothing={share} needs class labels, but the labels are "
+                f"{labels.dtype}: this is a regression. Set label_smoothing=0."
+            )
+        return F.cross_entropy(logits, labels, reduction="none", label_smoothing=share)
+
+    return loss_fn
+
+
+def mean_loss(
+    output: object, labels: torch.Tensor, *, shifted: bool, loss_fn: Loss | None
+) -> torch.Tensor:
+    """The mean loss over the batch's labels, a scalar: the model's own, or that of `loss_fn`.
+
+    `loss_fn` sees the n labels that aren't -100, int64 (n,), and their logits in fp32, (n, C);
+    of float labels all, and logits of their shape. It returns a loss for each label, as torch's
+    losses do with `reduction="none"`. Over no label the mean is 0/0.
 
     Raises:
-        ValueError: for label smoothing on a regression target, which has no classes.
+        ValueError: `loss_fn` returns anything else.
     """
-    output = model(**batch)
-    if label_smoothing == 0:
+    if loss_fn is None:
         return output.loss
-    logits, labels = output.logits, batch["labels"]
+    logits = output.logits.float()
     if labels.is_floating_point():
+        logits = logits.reshape(labels.shape)
+    else:
+        if shifted:
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        kept = labels != IGNORED
+        logits, labels = logits[kept], labels[kept]  # (n, C), (n,)
+    losses = loss_fn(logits, labels)
+    if losses.shape != labels.shape:
         raise ValueError(
-            f"label_smoothing={label_smoothing} needs class labels, but the labels are "
-            f"{labels.dtype}: this is a regression. Set label_smoothing=0."
+            f"loss_fn returned the shape {tuple(losses.shape)} for {tuple(labels.shape)} labels; "
+            'expected a loss for each, as torch gives with reduction="none". The loop takes the '
+            "mean itself, over all micro-batches and processes."
         )
-    if shifted:
-        logits, labels = logits[:, :-1], labels[:, 1:]
-    return F.cross_entropy(
-        logits.flatten(0, -2).float(),  # (labels, classes)
-        labels.flatten(),
-        ignore_index=IGNORED,
-        label_smoothing=label_smoothing,
-    )
+    return losses.mean()

@@ -32,6 +32,21 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [group for group in groups if group["params"]]
 
 
+def check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer):
+    """Refuse an optimizer that moves other weights than the model's.
+
+    Raises:
+        ValueError: naming how many of its tensors are the model's.
+    """
+    own = set(model.parameters())
+    given = [p for group in optimizer.param_groups for p in group["params"]]
+    if not own.issuperset(given):
+        raise ValueError(
+            f"{sum(p in own for p in given)} of the {len(given)} tensors of the optimizer are "
+            f"parameters of the {type(model).__name__}: make it from the model that is trained."
+        )
+
+
 def adamw(
     model: nn.Module, learning_rate: float, weight_decay: float, beta2: float = 0.999
 ) -> torch.optim.AdamW:

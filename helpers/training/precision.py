@@ -1,6 +1,10 @@
 """Which number format the matrix products use, by what the hardware is fast at."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from torch import nn
 
 from helpers.hardware import has_native_bf16
 from helpers.training.config import Precision
@@ -40,3 +44,18 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     if precision == "fp32":
         return torch.autocast(device.type, enabled=False)
     return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+@contextmanager
+def computing_in(model: nn.Module, precision: Precision, device: torch.device) -> Iterator[None]:
+    """`autocast`; for "fp32" the weights too are in fp32 meanwhile, whatever they are stored in."""
+    tensors = [*model.parameters(), *model.buffers()] if precision == "fp32" else []
+    stored = [(t, t.data) for t in tensors if t.dtype in _DTYPES.values()]
+    try:
+        for tensor, half in stored:
+            tensor.data = half.float()
+        with autocast(precision, device):
+            yield
+    finally:
+        for tensor, half in stored:
+            tensor.data = half

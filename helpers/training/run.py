@@ -18,20 +18,23 @@ from tqdm import tqdm
 
 from helpers.training import checkpoints
 from helpers.training.batches import Windows, derive_seed, plan_epoch, sequence_lengths
-from helpers.training.checks import check_labels, check_positions, check_weights
+from helpers.training.checks import check_batch, check_data, check_weights
+from helpers.training.columns import take
 from helpers.training.config import TrainingConfig
 from helpers.training.fingerprint import fingerprint
 from helpers.training.history import History, peak_memory
 from helpers.training.interruption import Interrupted
 from helpers.training.objective import (
     IGNORED,
-    compute_loss,
+    Loss,
     count_labels,
     count_tokens,
+    mean_loss,
     shifts_labels,
+    smoothed,
     to_device,
 )
-from helpers.training.optim import Muon, adamw, learning_rate_factor
+from helpers.training.optim import Muon, adamw, check_optimizer, learning_rate_factor
 from helpers.training.precision import autocast, resolve_precision
 from helpers.training.processes import join_processes
 
@@ -50,6 +53,8 @@ class Run:
     dataset: Sequence
     collate_fn: Callable
     evaluate_fn: Callable | None
+    after_update: Callable | None
+    loss_fn: Loss | None  # None: the model's own
     group: PartialState  # the processes, and the device of this one
     model: nn.Module  # as the caller gave it
     wrapped: nn.Module  # the same, averaging gradients if there are several processes
@@ -57,6 +62,7 @@ class Run:
     scaler: torch.amp.GradScaler  # does nothing unless the precision is fp16
     precision: str
     lengths: np.ndarray
+    peaks: list[float]  # the learning rates of its groups at the end of warm-up
     fingerprint: dict = field(default_factory=dict)  # known where there are checkpoints
 
     step: int = 0  # finished updates
@@ -68,42 +74,48 @@ class Run:
     clock: float = 0.0  # when the training time not yet in the history began
 
     @classmethod
-    def start(cls, model, dataset, config, collate_fn, evaluate_fn) -> "Run":
+    def start(cls, model, dataset, config, optimizer, **functions) -> "Run":
         """Check everything that can be checked, then place the model and restore the run."""
         for name in ("best_metric", "evaluate_every"):
             value = getattr(config, name)
-            if value is not None and evaluate_fn is None:
-                raise ValueError(f"{name}={value!r} needs an `evaluate` function.")
+            if value is not None and functions["evaluate_fn"] is None:
+                raise ValueError(f"{name}={value!r} needs an `evaluate_fn`.")
+        loss_fn = functions["loss_fn"] = _loss_fn(config, functions["loss_fn"])
         group = join_processes()
         precision = resolve_precision(config.precision, group.device)
         lengths = sequence_lengths(dataset)
-        check_positions(model, lengths)
         check_weights(model)
         if len(lengths) < group.num_processes:
             raise ValueError(
                 f"{len(lengths)} sequences can't be shared by {group.num_processes} processes"
             )
         model.to(group.device)
-        check_labels(model, dataset, collate_fn)
-        make_optimizer = adamw if config.optimizer == "adamw" else Muon
+        if isinstance(loss_fn, nn.Module):
+            loss_fn.to(group.device)  # weights of classes, for example
+        collate_fn = functions["collate_fn"]
+        check_data(model, dataset, collate_fn, lengths, config.batch_size, loss_fn)
+        if optimizer is None:
+            make = adamw if config.optimizer == "adamw" else Muon
+            optimizer = make(model, config.learning_rate, config.weight_decay, config.beta2)
+        check_optimizer(model, optimizer)
         run = cls(
             config=config,
             dataset=dataset,
-            collate_fn=collate_fn,
-            evaluate_fn=evaluate_fn,
+            **functions,
             group=group,
             model=model,
             wrapped=model,
-            optimizer=make_optimizer(
-                model, config.learning_rate, config.weight_decay, config.beta2
-            ),
+            optimizer=optimizer,
+            peaks=[group["lr"] for group in optimizer.param_groups],
             scaler=torch.amp.GradScaler(group.device.type, enabled=precision == "fp16"),
             precision=precision,
             lengths=lengths,
         )
         run.restore()
         if group.num_processes > 1:
-            run.wrapped = nn.parallel.DistributedDataParallel(model)
+            run.wrapped = nn.parallel.DistributedDataParallel(
+                model, find_unused_parameters=run.some_parameters_rest()
+            )
         if run.step == 0 and getattr(model, "_unfinished", False):
             warnings.warn(
                 "An earlier run on this model object was interrupted, and there is no checkpoint "
@@ -116,6 +128,17 @@ class Run:
         model.zero_grad(set_to_none=True)  # an interrupted run may have left gradients
         run.clock = time.perf_counter()
         return run
+
+    def some_parameters_rest(self) -> bool:
+        """Whether a batch leaves parameters without a gradient, as the heads of other tasks.
+
+        The processes would wait for these gradients for ever, unless they are told to look.
+        """
+        with torch.random.fork_rng(devices=[]):
+            batch = self.collate_fn(take(self.dataset, np.array([0])))
+        self.model.zero_grad(set_to_none=True)
+        self._loss(self.model, batch).backward()
+        return any(p.requires_grad and p.grad is None for p in self.model.parameters())
 
     # The plan: which rows stand behind which update.
 
@@ -174,6 +197,8 @@ class Run:
         The loss is the mean over all labels of the window, over all its micro-batches and
         processes: each micro-batch's mean counts by its share of the labels.
         """
+        for batch in window:
+            check_batch(self.model, batch)
         counts = [count_labels(self.model, batch) for batch in window]
         tokens = sum(count_tokens(batch) for batch in window)
         labels, tokens = self._sum_over_processes(sum(counts), tokens)
@@ -189,14 +214,17 @@ class Run:
             torch.manual_seed(self._seed(micro))
             last = micro == len(window) - 1
             loss += self._backward(batch, share=count / labels, last=last)
-        rate = self.config.learning_rate * learning_rate_factor(
+        factor = learning_rate_factor(
             self.step, self.total_steps, self.config.warmup_ratio, self.config.schedule
         )
-        norm = self._optimizer_step(rate)
+        norm = self._optimizer_step(factor)
+        rate = self.optimizer.param_groups[0]["lr"]
         self.step += 1
         self.pending.append(
             {"step": self.step, "loss": loss, "grad_norm": norm, "lr": rate, "tokens": tokens}
         )
+        if self.after_update is not None:
+            self.after_update(self.model, self.step)
         if self.step % FLUSH_EVERY == 0:
             self.flush()
 
@@ -208,22 +236,22 @@ class Run:
                 # Processes exchange gradients once an update, not once a batch.
                 contexts.enter_context(self.wrapped.no_sync())
             with autocast(self.precision, device):
-                loss = compute_loss(
-                    self.wrapped,
-                    to_device(batch, device),
-                    shifted=shifts_labels(self.model),
-                    label_smoothing=self.config.label_smoothing,
-                )
+                loss = self._loss(self.wrapped, batch)
             # The mean over no label is 0/0; such a batch adds nothing.
             loss = share * loss if share > 0 else 0 * loss.nan_to_num()
             # Processes average their gradients; the shares are of the sum.
             self.scaler.scale(loss * self.group.num_processes).backward()
         return loss.detach()
 
-    def _optimizer_step(self, learning_rate: float) -> torch.Tensor:
-        """Clip, update, clear the gradients; returns their norm before clipping."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+    def _loss(self, model: nn.Module, batch: dict) -> torch.Tensor:
+        batch = to_device(batch, self.group.device)
+        shifted = shifts_labels(self.model)
+        return mean_loss(model(**batch), batch["labels"], shifted=shifted, loss_fn=self.loss_fn)
+
+    def _optimizer_step(self, factor: float) -> torch.Tensor:
+        """Clip, update at `factor` of the peak rates, clear; returns the norm before clipping."""
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
         self.scaler.unscale_(self.optimizer)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
@@ -308,12 +336,12 @@ class Run:
         return self.config.patience is not None and self.stale_evaluations >= self.config.patience
 
     def evaluate(self) -> None:
-        """Record what `evaluate` says of the model now; keep the weights if they are the best."""
+        """Record what `evaluate_fn` says of the model; keep the weights if they are the best."""
         self.flush()
-        # All processes must agree on what is best, even if `evaluate` sees one process's data.
+        # All processes must agree on what is best, even if it sees one process's data.
         result = broadcast_object_list([self.evaluate_fn(self.model)])[0]
         if not isinstance(result, Mapping):
-            raise TypeError(f"`evaluate` returned {result!r}: it must return a dict of metrics.")
+            raise TypeError(f"evaluate_fn returned {result!r}: it must return a dict of metrics.")
         self.model.train()
         self.history.evaluations.append({"step": self.step, **result})
         if self.log is not None:
@@ -326,7 +354,7 @@ class Run:
         name, best = self.config.best_metric, self.history.best
         if name not in result:
             raise ValueError(
-                f"best_metric={name!r}, but `evaluate` returned {sorted(result)}: "
+                f"best_metric={name!r}, but evaluate_fn returned {sorted(result)}: "
                 "choose one of these."
             )
         sign = 1 if self.config.higher_is_better else -1
@@ -375,8 +403,12 @@ class Run:
             # The evaluation counts where it decides which weights are kept.
             {
                 "collate_fn": self.collate_fn,
-                "evaluate": self.evaluate_fn if self.config.best_metric else None,
+                "evaluate_fn": self.evaluate_fn if self.config.best_metric else None,
+                "loss_fn": self.loss_fn,
+                "after_update": self.after_update,
             },
+            optimizer=type(self.optimizer).__name__,
+            peaks=self.peaks,
             precision=self.precision,
             processes=self.group.num_processes,
             updates=self.total_steps,
@@ -443,3 +475,14 @@ class Run:
             leave=False,
             disable=not (show and self.group.is_main_process),
         )
+
+
+def _loss_fn(config: TrainingConfig, given: Loss | None) -> Loss | None:
+    if not config.label_smoothing:
+        return given
+    if given is not None:
+        raise ValueError(
+            f"label_smoothing={config.label_smoothing} and a loss_fn: give one of the two. torch's "
+            "CrossEntropyLoss takes label_smoothing too."
+        )
+    return smoothed(config.label_smoothing)
