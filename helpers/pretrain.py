@@ -380,11 +380,7 @@ def _objective(
 
     def measure(model: nn.Module) -> dict[str, float]:
         result = evaluate(
-            model,
-            held_out,
-            collate_fn=evaluation_collate,
-            batch_size=config.batch_size,
-            precision=config.precision,
+            model, held_out, collate_fn=evaluation_collate, batch_size=config.batch_size
         )
         return result | {"perplexity": math.exp(result["loss"])}
 

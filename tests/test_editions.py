@@ -376,7 +376,6 @@ LIBRARY_CALLS = {
     "transformers_banned": "NoRepeatNGramLogitsProcessor",
     "scipys_spearman": "spearmanr",
 }
-PENDING = {"13", "14", "15"}  # chapters whose checks still hold references of their own
 FUNCTIONS = (ast.FunctionDef, ast.Lambda)
 
 
@@ -441,10 +440,7 @@ def test_no_check_holds_the_answer_as_code(path):
     checks = [source for source in code_of(path) if "exercises.check_function(" in source]
     assert checks
     found = [answer for source in checks for answer in answers_in_check(source)]
-    if path.name[:2] in PENDING:
-        assert found, f"take chapter {path.name[:2]} out of PENDING"
-    else:
-        assert found == []
+    assert found == []
 
 
 def renamed(function):
