@@ -313,9 +313,10 @@ def test_an_asset_cache_that_cannot_be_written_is_a_failure(monkeypatch, tmp_pat
 
 def test_the_speed_is_of_this_machine(monkeypatch):
     n, seconds = 512, 0.5
-    run = SimpleNamespace(median=seconds)
-    timer = SimpleNamespace(blocked_autorange=lambda min_run_time: run)
-    monkeypatch.setattr("torch.utils.benchmark.Timer", lambda *_, **__: timer)
+    timer = SimpleNamespace(
+        autorange=lambda: (3, 3 * seconds), repeat=lambda repeat, number: [9.0, number * seconds]
+    )
+    monkeypatch.setattr("timeit.Timer", lambda statement: timer)
     finding = only(doctor.check_speed())
     assert f"{2 * n**3 / seconds / 1e9:.0f} GFLOP/s" in finding.what
     assert finding.status == "note"

@@ -759,7 +759,7 @@ def flip(file):
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_gone_on_from(
     tmp_path, damage, name
 ):
-    options = {"evaluate": validation_loss, "best_metric": "loss", "higher_is_better": False}
+    options = {"evaluate_fn": validation_loss, "best_metric": "loss", "higher_is_better": False}
     _, history = resumable(tmp_path, **options)
     (file,) = (tmp_path / "step-00000010").glob(f"{name}.*")
     damage(file)
