@@ -78,7 +78,7 @@ def greedy(
     )
 
 
-def sample(  # noqa: PLR0913 - the settings of a draw, each by its name
+def sample(
     model: Gpt,
     input_ids: torch.Tensor,
     max_new_tokens: int,

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-def train(  # noqa: PLR0913 - what the config can't hold
+def train(
     model: nn.Module,
     dataset: Sequence,
     config: TrainingConfig,
