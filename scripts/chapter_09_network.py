@@ -3,7 +3,7 @@
     python -m scripts.chapter_09_network training
     python -m scripts.chapter_09_network test
 
-`training` makes the first fifty updates of a causal network, seed 0, and writes its losses to
+`training` makes fifty updates of a causal network, seed 0, and writes its losses to
 notebooks/results/09-short-run.json. `test` reads the 401 test articles with the checkpoint of the
 long run and with three n-grams, in fp32, and writes what each article costs each model, in nats,
 and the weight of the mixture to notebooks/results/09-test-articles.json. Half a minute and a
