@@ -16,6 +16,23 @@ if _processes > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _processes)))
 
 
+# Files of half a minute and more, which start processes or open pages.
+LONG = ("book", "training_resume", "pretrain", "editions_browser", "stock_code", "saved_folders")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """The longest files first: at the end no process is left alone with one of them."""
+
+    def place(item):
+        name = item.path.stem.removeprefix("test_")
+        if item.path.suffix == ".ipynb":
+            return 0, -int(name[:2])  # later chapters train more
+        return 1 if name in LONG else 2, 0
+
+    items.sort(key=place)  # stable: the tests of a file stay together
+
+
 @pytest.fixture(autouse=True)
 def _cpu_in_fp32(request, monkeypatch):
     """A proof doesn't depend on what "auto" finds: here it means the CPU, and fp32 there.

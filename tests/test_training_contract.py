@@ -43,7 +43,6 @@ def with_adapters(model):
 
 WRAPPERS = {
     "PEFT": with_adapters,
-    "compiled": lambda model: torch.compile(model, backend="eager"),
     "DataParallel": nn.DataParallel,
     "compiled PEFT": lambda model: torch.compile(with_adapters(model), backend="eager"),
 }
@@ -60,6 +59,10 @@ def test_a_wrapped_model_is_what_it_is_inside(wrap):
     smooth = first_loss(wrap(gpt2()), rows, label_smoothing=0.1)
     assert smooth == pytest.approx(first_loss(gpt2(), rows, label_smoothing=0.1), abs=1e-5)
     assert smooth != pytest.approx(first_loss(gpt2(), rows), abs=1e-4)
+
+
+def test_compiling_alone_hides_no_model():
+    assert shifts_labels(torch.compile(gpt2(), backend="eager"))
 
 
 # Logits and labels.
