@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -269,9 +270,10 @@ def test_a_download_that_is_cut_is_told_so(root, tiny, index, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
-    # pip before 25.1 finds another hash; a newer one blames the network, in words of its own.
-    with pytest.raises(AssetError, match=r"(?s)(cut on the way|Check the network).*fetch tiny"):
+    # pip before 25.1 finds another hash; a newer one says that too little came, or would resume.
+    with pytest.raises(AssetError, match="fetch tiny") as caught:
         cache.fetch(tiny)
+    assert re.search("cut on the way|not enough bytes|resume", str(caught.value))
     server.shutdown()
     assert folders(root) == []
 

@@ -71,7 +71,6 @@ def tag_texts(
     windows = encode_words(
         tokenizer,
         documents,
-        [[0] * len(document) for document in documents],  # `predict` wants labels
         shapes=[_shapes(document) for document in documents] if _reads_shapes(model) else None,
         max_length=max_length,
         overlap=overlap,
