@@ -360,6 +360,19 @@ def test_an_absent_member(root, tiny, from_disk, member):
     assert folders(root) == []
 
 
+@pytest.mark.parametrize(
+    "name", ["p/../../out.txt", "p//etc/out.txt", "p/sub/../../../out.txt", "p/..\\out.txt"]
+)
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_member_that_would_leave_the_folder(tmp_path, tiny, make, name):
+    bundle = make(tmp_path / ("a.whl" if make is make_zip else "a.tar.gz"), {name: b"x"})
+    target = tmp_path / "deep" / "cache"
+    target.mkdir(parents=True)
+    with pytest.raises(AssetError, match="would leave the cache folder"):
+        extract(dataclasses.replace(tiny, members=("p/*",)), bundle, target)
+    assert not list(tmp_path.rglob("*out.txt"))
+
+
 def test_a_link_is_no_member(tmp_path, tiny):
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as bundle:
         link = tarfile.TarInfo("p/link")
