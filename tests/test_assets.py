@@ -894,3 +894,21 @@ def test_smollm2_gives_any_text_back_but_for_six_control_characters(smollm2, tex
     tokenizer = smollm2[1]
     kept = "".join(character for character in text if character not in ABSENT)
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == kept
+
+
+def test_every_asset_is_pinned():
+    for name, asset in assets.ASSETS.items():
+        assert name == asset.name
+        assert len(bytes.fromhex(asset.sha256)) == 32
+        assert asset.size > 1e6
+        assert asset.unpacked > 1e6
+
+
+def test_a_conversion_that_fails_half_way_leaves_nothing(root, converted, from_disk):
+    def half(folder):
+        shout(folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(AssetError, match="disk space"):
+        cache.fetch(dataclasses.replace(converted, convert=half))
+    assert folders(root) == []

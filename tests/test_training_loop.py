@@ -812,3 +812,11 @@ def test_flushing_seldom_loses_no_record(monkeypatch):
     expected = fit()[1].losses
     monkeypatch.setattr(run_module, "FLUSH_EVERY", 3)
     assert fit()[1].losses == expected
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path):
+    (tmp_path / "step-00000099.partial").mkdir()  # as a killed run leaves it
+    (tmp_path / "notes.partial").touch()  # the user's own
+    resumable(tmp_path)
+    names = [".lock", "notes.partial", "step-00000009", "step-00000010"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
