@@ -44,14 +44,14 @@ test: $(READY) assets ## run all tests, every notebook included (FAST=1: only th
 	@$(BIN)/python -m pytest -n $(JOBS) $(if $(FAST),--fast)
 
 lab: $(READY) ## open the notebooks in JupyterLab (NB=11: fetch what chapter 11 needs, and open it)
-	@$(if $(NB),$(BIN)/python -m scripts.chapter_assets $(NB))
+	@$(if $(NB),$(BIN)/python -m tools.chapter_assets $(NB))
 	@$(BIN)/jupyter lab $(if $(NB),$(wildcard notebooks/$(NB)-*.ipynb),notebooks)
 
 execute: $(READY) ## run the notebooks in place (NB=11 for one), with clean diffs
-	@$(BIN)/python -m scripts.execute_notebooks $(if $(NB),$(or $(wildcard notebooks/$(NB)-*.ipynb),$(NB)))
+	@$(BIN)/python -m tools.execute_notebooks $(if $(NB),$(or $(wildcard notebooks/$(NB)-*.ipynb),$(NB)))
 
 editions: $(READY) ## make the notebooks of editions/ (Colab, students) from the chapters
-	@$(BIN)/python -m scripts.editions
+	@$(BIN)/python -m tools.editions
 
 lint: $(READY) ## check the form of all code, notebooks included
 	@$(BIN)/ruff check .
@@ -62,13 +62,13 @@ format: $(READY) ## mend what lint can mend
 	@$(BIN)/ruff format .
 
 portability: $(READY) assets ## run all tests on other code paths, the oldest and the newest versions (LANE=one-thread for one)
-	@$(BIN)/python -m scripts.portability $(LANE)
+	@$(BIN)/python -m tools.portability $(LANE)
 
 colab: $(READY) assets ## run the chapters as Colab would, with its packages (NB=11 for one)
-	@$(BIN)/python -m scripts.colab $(NB)
+	@$(BIN)/python -m tools.colab $(NB)
 
 stress: $(READY) ## kill runs, cut their power, start them twice, and count the survivors (20 minutes)
-	@$(BIN)/python -m scripts.stress
+	@$(BIN)/python -m tools.stress
 
 bench: $(READY) assets ## measure training, pretraining and generation against others (40 minutes, idle machine)
 	@$(BIN)/python -m benchmarks.finetuning
@@ -79,11 +79,11 @@ gpu-check: $(READY) ## measure `train` on a CUDA GPU against the CPU and other l
 	@$(BIN)/python -m benchmarks.gpu
 
 address: $(READY) ## set the project's public address everywhere: make address URL=https://github.com/name/repo
-	@$(BIN)/python -m scripts.set_address $(URL)
-	@$(BIN)/python -m scripts.editions
+	@$(BIN)/python -m tools.set_address $(URL)
+	@$(BIN)/python -m tools.editions
 
 lock: ## renew requirements.txt from pyproject.toml in a fresh environment
-	@bash scripts/lock.sh $(PYTHON)
+	@bash tools/lock.sh $(PYTHON)
 
 clean: ## remove the rendered book and caches; keep .venv and the assets
 	@rm -rf _build .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@
 *plain* is `BertForMaskedLM` with `Trainer` on padded lines, all settings the defaults; both have
 the same articles and nearly as many parameters. First the speed of both, in alternating rounds;
 then each is trained for as many updates as fit into the minutes at its median speed, and measured
-on held-out articles with the same 15 % of the pieces masked. `scripts/chapter_08_recipe.py` has
+on held-out articles with the same 15 % of the pieces masked. `experiments/chapter_08_recipe.py` has
 the definitions, and sweeps the plain one's learning rate. Run it on a machine that does nothing
 else; it takes a little over twice the minutes.
 """
@@ -13,8 +13,8 @@ else; it takes a little over twice the minutes.
 import argparse
 import statistics
 
-from scripts.chapter_08_recipe import CHAPTER, measure_speed, run
-from scripts.chapter_definitions import definitions
+from experiments.chapter_08_recipe import CHAPTER, measure_speed, run
+from tools.chapter_definitions import definitions
 
 NAMES = ("plain", "recipe")
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from scripts.set_address import FILES, HOST, ROOT, configured_url, set_address
+from tools.set_address import FILES, HOST, ROOT, configured_url, set_address
 
 SLUG = configured_url().removeprefix(HOST)
 NEW = "https://github.com/ada/book-2"
@@ -73,7 +73,7 @@ def test_another_address_is_refused_before_anything_is_written(url, project):
 
 
 def test_the_command_says_what_is_wrong_without_a_traceback():
-    command = [sys.executable, "-m", "scripts.set_address", "not-an-address"]
+    command = [sys.executable, "-m", "tools.set_address", "not-an-address"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "'not-an-address'" in result.stderr and "Traceback" not in result.stderr

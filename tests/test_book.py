@@ -17,8 +17,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from scripts.editions import read_book
-from scripts.set_address import ROOT, configured_url
+from tools.editions import read_book
+from tools.set_address import ROOT, configured_url
 
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
 FILES = [chapter["file"] for part in CONTENTS["parts"] for chapter in part["chapters"]]

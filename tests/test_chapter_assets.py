@@ -4,8 +4,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from scripts import chapter_assets
-from scripts.set_address import ROOT
+from tools import chapter_assets
+from tools.set_address import ROOT
 
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

@@ -14,10 +14,10 @@ from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from scripts import editions
-from scripts.editions import Book, EditionError
-from scripts.plain_markdown import Label, MystError, Page, Work, make_parser, plain, split
-from scripts.set_address import ROOT, configured_url
+from tools import editions
+from tools.editions import Book, EditionError
+from tools.plain_markdown import Label, MystError, Page, Work, make_parser, plain, split
+from tools.set_address import ROOT, configured_url
 
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 EXTENSIONS = CONFIG["parse"]["myst_enable_extensions"]
@@ -501,8 +501,8 @@ def test_make_address_renews_the_editions():
     ]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     last, then = result.stdout.splitlines()[-2:]
-    assert last.endswith("-m scripts.set_address https://github.com/ada/book")
-    assert then.endswith("-m scripts.editions")
+    assert last.endswith("-m tools.set_address https://github.com/ada/book")
+    assert then.endswith("-m tools.editions")
 
 
 def test_an_edition_of_a_chapter_that_is_gone_is_removed(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from scripts.set_address import ROOT
+from tools.set_address import ROOT
 
 CHAPTER = "11-text-classification.ipynb"
 EXTENSION = "jupyterlab-myst"

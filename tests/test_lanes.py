@@ -7,8 +7,8 @@ import sys
 import pytest
 from packaging.requirements import Requirement
 
-from scripts import colab, lanes, portability
-from scripts.set_address import ROOT
+from tools import colab, lanes, portability
+from tools.set_address import ROOT
 
 REPORT = (
     '<testsuites><testsuite tests="{tests}" failures="{failures}" errors="{errors}" '

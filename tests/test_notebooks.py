@@ -11,8 +11,8 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from scripts import execute_notebooks, notebook_form
-from scripts.set_address import ROOT, configured_url
+from tools import execute_notebooks, notebook_form
+from tools.set_address import ROOT, configured_url
 
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 URL = "https://github.com/ada/book"

@@ -1,0 +1,60 @@
+"""Fetch the models and data of one chapter: `python -m tools.chapter_assets 11`.
+
+`make lab NB=11` runs it, so that a reader of one chapter doesn't wait for those of all others.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from helpers.data import assets
+from tools.set_address import ROOT
+
+# Row of the table under "What this chapter needs".
+NEEDS = re.compile(r"^\| models and data \|(.*)\|$", re.MULTILINE)
+USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|corpora\.(\w+)\(""")
+
+
+def needed(notebook: NotebookNode) -> set[str]:
+    """The assets that the chapter says it needs."""
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    row = NEEDS.search(text)
+    return set(re.findall(r"`([\w-]+)`", row[1])) & assets.ASSETS.keys() if row else set()
+
+
+def used(notebook: NotebookNode) -> set[str]:
+    """The assets that its code asks for, by name or through a function of `corpora`."""
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    names = {asset or corpus.replace("_", "-") for asset, corpus in USES.findall(code)}
+    return names & assets.ASSETS.keys()
+
+
+def chapter(number: str) -> Path:
+    """The notebook of the chapter with this number, "11".
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = sorted((ROOT / "notebooks").glob(f"{number}-*.ipynb"))
+    if not found:
+        raise ValueError(f"There is no chapter {number!r}; say NB=11 for chapter 11.")
+    return found[0]
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("Say which chapter: python -m tools.chapter_assets 11", file=sys.stderr)
+        return 2
+    try:
+        names = needed(nbformat.read(chapter(sys.argv[1]), as_version=4))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return assets.main(["fetch", *sorted(names)]) if names else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
