@@ -12,25 +12,39 @@ import torch
 from safetensors.torch import load_file
 
 from helpers.training import checkpoints
+from tests.forked import Forked, fork
 
 BATCHES = 48  # that the first process collates: 24 updates of 2, and one for the checks
 
 
 def start(
     folder: Path, *options: str, processes: int = 1, program: str = "training_process"
-) -> subprocess.Popen:
+) -> Forked:
     """Start a program of tests; its first argument is the folder or file that it writes."""
-    folder.parent.mkdir(exist_ok=True)
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), "-m", f"tests.{program}"]
-    return subprocess.Popen([*command, str(folder), *options], stderr=subprocess.PIPE, text=True)
+    errors = folder.with_name(f"{folder.name}-errors.txt")
+    return fork(program, [str(folder), *options], errors=errors, processes=processes)
 
 
 def launch(folder: Path, *options: str, **more) -> int:
     """The same, to its end; returns the exit code."""
-    process = start(folder, *options, **more)
-    print(process.communicate(timeout=300)[1][-3000:])
-    return process.returncode
+    code, errors = start(folder, *options, **more).wait()
+    print(errors[-3000:])
+    return code
+
+
+def launch_anew(folder: Path, *options: str, processes: int) -> int:
+    """The same as a reader would, by a command line that starts Python."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "tests.training_process"]
+    done = subprocess.run(
+        [*command, str(folder), *options],
+        check=False,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    print(done.stderr[-3000:])
+    return done.returncode
 
 
 def result(folder: Path) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -51,11 +65,14 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, uninterrupted, processes):
-    """Killed at a random batch, with accumulation, dropout, random labels and best weights."""
+    """Killed at a random batch, with accumulation, dropout, random labels and best weights.
+
+    Each of the two is started by a Python of its own kind, in which a set has another order.
+    """
     half = ["--half"] if processes == 2 else []
     kill_at = random.SystemRandom().randrange(12, BATCHES)
     print(f"killed at batch {kill_at}")
-    assert launch(tmp_path, "--kill-at", str(kill_at), *half, processes=processes) != 0
+    assert launch_anew(tmp_path, "--kill-at", str(kill_at), *half, processes=processes) != 0
     assert not (tmp_path / "result.json").exists()
     assert checkpoints.latest(tmp_path / "checkpoints") is not None
     assert launch(tmp_path, *half, processes=processes) == 0
@@ -91,16 +108,14 @@ def test_of_two_starts_in_one_folder_one_runs_and_the_other_is_told(
     first = start(tmp_path, "--wait-at", "20", *half, processes=processes)
     owner = tmp_path / "checkpoints" / ".owner.json"
     while not owner.exists():
-        assert first.poll() is None
+        assert first.is_running()
         time.sleep(0.1)
-    second = start(tmp_path, *half, processes=processes)
-    errors = second.communicate(timeout=300)[1]
-    assert second.returncode != 0
+    code, errors = start(tmp_path, *half, processes=processes).wait()
+    assert code != 0
     pid = json.loads(owner.read_text())["pid"]
     assert f"InUseError: {tmp_path / 'checkpoints'} is in use: process {pid} on " in errors
     (tmp_path / "go").touch()
-    first.communicate(timeout=300)
-    assert first.returncode == 0
+    assert first.wait()[0] == 0
     numbers, weights = result(tmp_path)
     assert numbers == uninterrupted[processes][0]
     assert all(torch.equal(weights[k], v) for k, v in uninterrupted[processes][1].items())
