@@ -30,6 +30,7 @@ from helpers.models.modernbert import ModernBert
 from helpers.pretrain import PretrainingConfig, main
 from helpers.training import checkpoints
 from helpers.training import pretrain as old_place
+from tests.forked import fork
 from tests.pretraining_process import signalling
 from tests.test_blocks import tokenizer_of
 
@@ -67,10 +68,20 @@ def arguments(output, text, objective="mlm", **options):
     return ["--objective", objective, "--output", str(output), *flags, *source]
 
 
-def launch(given, *, at=0, signal="SIGKILL", processes=1):
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    command = [sys.executable, *(launcher if processes > 1 else [])]
-    command += ["-m", "tests.pretraining_process", str(at), signal, *given]
+def launch(given, folder, *, at=0, signal="SIGKILL", processes=1):
+    """Run it in one process or two of its own; returns the exit code."""
+    arguments = [str(at), signal, *given]
+    program = fork(
+        "pretraining_process", arguments, errors=folder / "errors.txt", processes=processes
+    )
+    code, errors = program.wait()
+    print(errors[-3000:])
+    return code
+
+
+def launch_anew(given, *, at, signal):
+    """Run it as a reader would, by a command line that starts Python."""
+    command = [sys.executable, "-m", "tests.pretraining_process", str(at), signal, *given]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     print(done.stdout[-2000:], done.stderr[-3000:])
     return done
@@ -172,7 +183,7 @@ def test_held_out_documents_are_not_trained_on_and_started_again_it_is_done(fini
 def test_a_killed_run_goes_on_bit_for_bit(finished, text, tmp_path):
     _, output = finished
     given = arguments(tmp_path / "run", text)
-    assert launch(given, at=7).returncode != 0  # after the checkpoint of 4
+    assert launch(given, tmp_path, at=7) != 0  # after the checkpoint of 4
     assert not (tmp_path / "run" / "history.json").exists()
     assert checkpoints.latest(tmp_path / "run" / "checkpoints").name == "step-00000004"
     assert main_on_one_thread(given) == 0
@@ -203,7 +214,7 @@ def test_a_stopped_run_says_goodbye_and_goes_on_bit_for_bit(
 ):
     given = arguments(tmp_path / "run", text, num_workers=2)
     if is_a_process_of_its_own:
-        stopped = launch(given, at=6, signal="SIGINT")
+        stopped = launch_anew(given, at=6, signal="SIGINT")
         assert stopped.returncode == 130
         said = stopped.stderr
     else:
@@ -233,7 +244,7 @@ def test_a_stop_before_training_says_goodbye_too(finished, text, tmp_path, monke
 
 def test_two_processes_stop_at_the_same_update(text, tmp_path):
     given = arguments(tmp_path / "run", text, checkpoint_every=1000)
-    launch(given, at=3, signal="SIGINT", processes=2)
+    launch(given, tmp_path, at=3, signal="SIGINT", processes=2)
     assert checkpoints.latest(tmp_path / "run" / "checkpoints").name == "step-00000010"
 
 
@@ -392,7 +403,7 @@ def test_two_processes_with_half_the_batch_equal_one(finished, text, tmp_path):
     """Causal, since masks differ by process; within float tolerance."""
     _, output = finished
     given = arguments(tmp_path / "run", text, "clm", batch_size=2)
-    assert launch(given, processes=2).returncode == 0
+    assert launch(given, tmp_path, processes=2) == 0
     two, one = result(tmp_path / "run"), result(output)
     assert [r[1] for r in two[0]] == pytest.approx([r[1] for r in one[0]], abs=2e-4)
     for ours, theirs in zip(two[1], one[1], strict=True):
