@@ -1,6 +1,7 @@
 """The plain notebooks in `editions/`: what MyST becomes, what is hidden, whether they are fresh."""
 
 import ast
+import functools
 import re
 import subprocess
 from collections import defaultdict
@@ -36,6 +37,12 @@ BIBLIOGRAPHY = r"""
   note = {arXiv:2001.00001}}
 @book{one, author = {{Team One}}, title = {T}, year = 1998}
 """
+
+
+@functools.cache
+def read(path):
+    """A notebook, read and checked once for all tests, which leave it as it is."""
+    return nbformat.read(path, as_version=4)
 
 
 def path_id(path):
@@ -251,7 +258,7 @@ def test_editions_are_what_the_chapters_make_of_them(fresh):
 
 @pytest.mark.parametrize("path", PATHS, ids=path_id)
 def test_an_edition_is_a_plain_notebook_without_outputs(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
@@ -310,7 +317,7 @@ def test_the_parser_sees_myst_that_is_left(myst):
 
 @pytest.mark.parametrize("path", PATHS, ids=path_id)
 def test_no_myst_is_left(path, myst):
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read(path).cells
     left = [
         (c.id, *found)
         for c in cells
@@ -322,7 +329,7 @@ def test_no_myst_is_left(path, myst):
 
 @pytest.mark.parametrize("path", PATHS, ids=path_id)
 def test_every_link_has_an_end(path, myst):
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read(path).cells
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     tokens = [part for token in myst.parse(text) for part in (token, *(token.children or ()))]
     html = "".join(token.content for token in tokens if token.type == "html_inline")
@@ -333,7 +340,7 @@ def test_every_link_has_an_end(path, myst):
         elif page.startswith(COLAB_OF_THIS):  # another chapter of the same set, and a cell there
             other = ROOT / page.removeprefix(COLAB_OF_THIS)
             assert other.parent == path.parent
-            ids = [cell.metadata.id for cell in nbformat.read(other, as_version=4).cells]
+            ids = [cell.metadata.id for cell in read(other).cells]
             assert place.removeprefix("scrollTo=") in ids
         elif page.startswith(FILES_OF_THIS):
             lines = (ROOT / page.removeprefix(FILES_OF_THIS)).read_text("utf-8").splitlines()
@@ -351,14 +358,14 @@ def pieces(text):
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
 def test_nothing_of_a_solution_is_left_for_students(path, parser):
     secret, told = set(), []
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in read(path).cells:
         text, solutions = cell.source, []
         if cell.cell_type == "markdown":
             text, solutions = split(cell.source, parser)
         told.append(" ".join(text.split()))
         secret |= {piece for solution in solutions for piece in pieces(solution.body)}
     assert len(secret) > 3
-    student = nbformat.read(ROOT / "editions" / "student" / path.name, as_version=4)
+    student = read(ROOT / "editions" / "student" / path.name)
     shown = "\n".join(" ".join(cell.source.split()) for cell in student.cells)
     told = "\n".join(told)
     assert [piece for piece in secret if piece in shown and piece not in told] == []
@@ -431,7 +438,7 @@ STUDENTS = sorted((ROOT / "editions" / "student").glob("*.ipynb"))
 
 def code_of(path):
     """The code cells of a notebook that are plain Python."""
-    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    cells = [c for c in read(path).cells if c.cell_type == "code"]
     return [cell.source for cell in cells if not re.search(r"^\s*[%!]", cell.source, re.MULTILINE)]
 
 
@@ -472,7 +479,7 @@ def test_a_body_is_known_by_other_names():
 @pytest.mark.parametrize("path", STUDENTS, ids=path_id)
 def test_no_cell_holds_a_solutions_function_by_other_names(path, parser):
     secret = set()
-    for cell in nbformat.read(ROOT / "notebooks" / path.name, as_version=4).cells:
+    for cell in read(ROOT / "notebooks" / path.name).cells:
         if cell.cell_type == "markdown":
             for solution in split(cell.source, parser)[1]:
                 for code in re.findall(r"```python\n(.*?)```", solution.body, re.DOTALL):
