@@ -13,8 +13,8 @@ else; it takes a little over twice the minutes.
 import argparse
 import statistics
 
-from experiments.chapter_08_recipe import CHAPTER, measure_speed, run
-from tools.chapter_definitions import definitions
+from experiments.chapter_08_recipe import measure_speed, run
+from experiments.common import definitions
 
 NAMES = ("plain", "recipe")
 
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10)
     minutes = parser.parse_args().minutes
-    c = definitions(CHAPTER)
+    c = definitions("08")
     speed = measure_speed(c, NAMES)
     for name in NAMES:
         rates = [row["tokens_per_second"] for row in speed[name]]

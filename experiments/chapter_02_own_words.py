@@ -1,26 +1,29 @@
-"""What chapter 02 measures with MiniLM's vectors, with the definitions of the chapter itself.
+"""Chapter 02, "Your own words": 02-own-words.json.
 
     python -m experiments.chapter_02_own_words
 
 How well the 401 headlines of the test articles find their articles, with MiniLM's own vocabulary
 and with a swapped one; and what becomes of 200 sentences' vectors when 200 words are added to the
-vocabulary, for three ways to fill the new rows. Writes notebooks/results/02-own-words.json, in
-about a minute on one core. Nothing is trained: the notebook repeats a part, and must find the same
-numbers.
-
-The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
-script can't drift apart.
+vocabulary, for three ways to fill the new rows. About a minute on one core. Nothing is trained: the
+notebook repeats a part, and must find the same numbers.
 """
 
-import json
 from types import SimpleNamespace
 
 import torch
 
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from experiments.common import RESULTS, Experiment, definitions
 
-CHAPTER = NOTEBOOKS / "02-subword-tokenization.ipynb"
 FILE = RESULTS / "02-own-words.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same headlines and articles for both vocabularies, the same sentences for all rows",
+    searched="nothing",
+    selected="nothing",
+    test="headlines find articles with a model that is not trained",
+)
 
 
 def rounded(values: torch.Tensor) -> list[float]:
@@ -49,15 +52,18 @@ def added_words(c: SimpleNamespace) -> dict:
     }
 
 
-def main() -> None:
-    c = definitions(CHAPTER)
-    result = {
+def everything(c: SimpleNamespace) -> dict:
+    return {
         "pretrained": retrieval(c, c.minilm),
         "swapped": retrieval(c, c.mistaken),
         "added words": added_words(c),
     }
-    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def main() -> None:
+    EXPERIMENT.parser().parse_args()
+    c = definitions("02")
+    EXPERIMENT.make(FILE, lambda: everything(c))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,30 @@
-"""The long run of chapter 04: MiniLM without some of its heads.
+"""Chapter 04, fig-04-knockout and fig-04-pruning: 04-without-heads.json.
 
     python -m experiments.chapter_04_without_heads
 
-Each of the 72 heads is removed in turn, and the change of 32 sentences' vectors measured. Then
+Each of MiniLM's 72 heads is removed in turn, and the change of 32 sentences' vectors measured. Then
 heads are removed 12 by 12, in the order of that change, in the opposite order and in ten random
 ones, and a linear classifier that was trained on the intact model sorts the test headlines. Takes
-under three minutes on one CPU core. Writes notebooks/results/04-without-heads.json.
-
-The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
-script can't drift apart.
+under three minutes on one CPU core.
 """
 
-import json
-import time
 from types import SimpleNamespace
 
 import numpy as np
 
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from experiments.common import RESULTS, Experiment, definitions, log
 
-CHAPTER = NOTEBOOKS / "04-multi-head-attention.ipynb"
 FILE = RESULTS / "04-without-heads.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same headlines for every order of removal",
+    searched="nothing",
+    selected="nothing: the order comes from the change of 32 sentences' vectors, without labels",
+    test="the headlines that are misjudged without some heads",
+    seeds=(0,),
+)
 STEP, RANDOM_ORDERS = 12, 10
 
 
@@ -49,11 +53,9 @@ def wrong(c: SimpleNamespace, probe, heads: list[tuple[int, int]]) -> list[int]:
     return np.flatnonzero(predicted != c.labels["test"]).tolist()
 
 
-def main() -> None:
-    started = time.perf_counter()
-    c = definitions(CHAPTER)
+def everything(c: SimpleNamespace) -> dict:
     changes = turns(c)
-    print(f"each head removed, {time.perf_counter() - started:.0f} s", flush=True)
+    log("each head removed")
     probe = c.linear_probe()
     in_order, mistakes = orders(changes), {}
     none, every = (wrong(c, probe, heads) for heads in ([], in_order["least change first"]))
@@ -61,14 +63,18 @@ def main() -> None:
         mistakes[name] = {0: none, len(heads): every}  # nothing or everything: any order
         for n in range(STEP, len(heads), STEP):
             mistakes[name][n] = wrong(c, probe, heads[:n])
-        print(f"{name}, {time.perf_counter() - started:.0f} s", flush=True)
-    result = {
+        log(name)
+    return {
         "1 - cosine": changes.round(6).tolist(),
         "orders": in_order,
         "wrong test headlines": mistakes,
     }
-    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def main() -> None:
+    EXPERIMENT.parser().parse_args()
+    c = definitions("04")
+    EXPERIMENT.make(FILE, lambda: everything(c))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
-"""The training runs of chapter 05: pre- and post-norm, with and without warm-up, several seeds.
+"""Chapter 05, fig-05-warm-up: 05-norm-and-warm-up.json.
 
-    python -m experiments.chapter_05_norm_and_warm_up [seed …]
+    python -m experiments.chapter_05_norm_and_warm_up
 
 An encoder of 12 blocks learns to tell the first 12 pieces of a BBC News sentence from the same
-pieces shuffled. Adds one row for each run to notebooks/results/05-norm-and-warm-up.json, and
-leaves alone the rows of other seeds. A run takes about half a minute on one idle core.
+pieces shuffled: pre- and post-norm, with and without warm-up. A row a run, which takes about half a
+minute on one idle core.
 """
 
-import json
 import re
-import sys
 from pathlib import Path
 
 import torch
@@ -19,12 +17,23 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoTokenizer
 
+from experiments.common import RESULTS, Experiment
 from helpers.data import assets, corpora
 from helpers.models.positions import sinusoidal_positions
 from helpers.models.transformer import Encoder
+from helpers.teaching import environment
 
-RESULTS = Path(__file__).parents[1] / "notebooks" / "results" / "05-norm-and-warm-up.json"
-SEEDS = (0, 1, 2)
+FILE = RESULTS / "05-norm-and-warm-up.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same sentences and shuffles for all four, with the same seed",
+    searched="nothing: one learning rate for all four",
+    selected="nothing",
+    test="accuracy on 1,000 sentences and their shuffled copies after the last update",
+    seeds=(0, 1, 2),
+)
 DEPTH, WIDTH, HEADS, PIECES = 12, 64, 4, 12
 STEPS, WARM_UP, BATCH_SIZE = 300, 100, 32
 LEARNING_RATES = (3e-4,)
@@ -68,10 +77,19 @@ def batch(rows: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor,
     return torch.cat([rows, shuffled(rows, generator)]), labels
 
 
-def run(vectors, train, test, *, norm_first, warm_up, learning_rate, seed) -> dict:
+def run(
+    vectors: torch.Tensor,
+    train: torch.Tensor,
+    test: torch.Tensor,
+    *,
+    norm: str,
+    warm_up: int,
+    learning_rate: float,
+    seed: int,
+) -> dict:
     """Train one model; its losses (nats, each the mean of 10 steps) and its test accuracy."""
     torch.manual_seed(seed)
-    model = OrderClassifier(vectors, norm_first=norm_first)
+    model = OrderClassifier(vectors, norm_first=norm == "pre")
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / warm_up) if warm_up else 1.0
@@ -91,16 +109,14 @@ def run(vectors, train, test, *, norm_first, warm_up, learning_rate, seed) -> di
     with torch.inference_mode():
         right = (model(ids) > 0) == labels.bool()
     return {
-        "norm": "pre" if norm_first else "post",
-        "warm_up": warm_up,
-        "learning_rate": learning_rate,
-        "seed": seed,
         "losses": [round(sum(losses[i : i + 10]) / 10, 4) for i in range(0, STEPS, 10)],
         "accuracy": round(right.float().mean().item(), 4),
     }
 
 
-def main(seeds: list[int]) -> None:
+def main() -> None:
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    environment.set_up()
     vectors = load_file(Path(assets.path("minilm")) / "model.safetensors")
     vectors = vectors["embeddings.word_embeddings.weight"]
     vectors = vectors / vectors.std()
@@ -108,30 +124,15 @@ def main(seeds: list[int]) -> None:
     train, test = sentences(news["train"]), sentences(news["test"])
     # The rows of the test split are sorted: an even pick instead of the first letters.
     test = test[:: len(test) // 1000]
-    rows = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
-    for seed in seeds:
-        for norm_first in (True, False):
-            for warm_up in (0, WARM_UP):
-                for learning_rate in LEARNING_RATES:
-                    new = run(
-                        vectors,
-                        train,
-                        test,
-                        norm_first=norm_first,
-                        warm_up=warm_up,
-                        learning_rate=learning_rate,
-                        seed=seed,
-                    )
-                    print(
-                        {k: v for k, v in new.items() if k != "losses"},
-                        new["losses"][::5],
-                        flush=True,
-                    )
-                    keys = ("norm", "warm_up", "learning_rate", "seed")
-                    rows = [r for r in rows if any(r[k] != new[k] for k in keys)] + [new]
-                    rows.sort(key=lambda r: tuple(r[k] for k in keys))
-                    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    plan = [
+        {"norm": norm, "warm_up": warm_up, "learning_rate": rate, "seed": seed}
+        for seed in arguments.seeds
+        for norm in ("pre", "post")
+        for warm_up in (0, WARM_UP)
+        for rate in LEARNING_RATES
+    ]
+    EXPERIMENT.fill(FILE, arguments, plan, lambda **settings: run(vectors, train, test, **settings))
 
 
 if __name__ == "__main__":
-    main([int(seed) for seed in sys.argv[1:]] or list(SEEDS))
+    main()

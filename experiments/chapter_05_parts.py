@@ -1,37 +1,34 @@
-"""The experiment of chapter 05 on the parts of a block, with the definitions of the chapter itself.
+"""Chapter 05, "What each part is worth": 05-parts.json.
 
     python -m experiments.chapter_05_parts
 
 A block of each kind of position, and blocks with a part taken out, learn to tell the first 12
-pieces of a BBC News sentence from the same pieces shuffled: eight variants, three seeds each. A
-row a run, with its accuracy on 1,000 test sentences and their shuffled copies, is added to
-notebooks/results/05-parts.json, and one that stands there isn't repeated, so the script can be
-stopped and started again. A run takes about three seconds on one core.
-
-The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
-script can't drift apart.
+pieces of a BBC News sentence from the same pieces shuffled: eight variants. A row a run, which
+takes about three seconds on one core.
 """
 
-import json
+from experiments.common import RESULTS, Experiment, definitions
 
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
-
-CHAPTER = NOTEBOOKS / "05-transformer-block.ipynb"
 FILE = RESULTS / "05-parts.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same sentences and shuffles for all variants, with the same seed",
+    searched="nothing: one learning rate for all variants",
+    selected="nothing",
+    test="accuracy on 1,000 sentences and their shuffled copies after the last update",
+    seeds=(0, 1, 2),
+)
 
 
 def main() -> None:
-    c = definitions(CHAPTER)
-    rows = json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
-    done = {(row["variant"], row["seed"]) for row in rows}
-    for variant in c.variants:
-        for seed in range(c.SEEDS):
-            if (variant, seed) in done:
-                continue
-            accuracy = round(c.accuracy_of(variant, seed), 4)
-            rows.append({"variant": variant, "seed": seed, "accuracy": accuracy})
-            FILE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-            print(rows[-1], flush=True)
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    c = definitions("05")
+    plan = [{"variant": name, "seed": seed} for name in c.variants for seed in arguments.seeds]
+    EXPERIMENT.fill(
+        FILE, arguments, plan, lambda **run: {"accuracy": round(c.accuracy_of(**run), 4)}
+    )
 
 
 if __name__ == "__main__":

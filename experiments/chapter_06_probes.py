@@ -1,35 +1,44 @@
-"""The probes of chapter 06: what a linear classifier reads from each layer of MiniLM.
+"""Chapter 06, fig-06-probes: 06-probes.json.
 
     python -m experiments.chapter_06_probes
 
-Topic and word order of BBC headlines, from each of the seven stages, at [CLS] and as a mean, and
-from the pooler; for MiniLM and for a BERT of its shape with random weights. For each probe its
-validation accuracy, and of each test answer whether it is right (a 1 or a 0). In fp32, seed 0.
-Writes notebooks/results/06-probes.json. Takes about half a minute on one core.
-
-The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
-script can't drift apart.
+What a linear classifier reads from each layer of MiniLM: topic and word order of BBC headlines,
+from each of the seven stages, at [CLS] and as a mean, and from the pooler; for MiniLM and for a
+BERT of its shape with random weights. For each probe its validation accuracy, and of each test
+answer whether it is right (a 1 or a 0). In fp32. Takes about half a minute on one core.
 """
 
-import json
+from types import SimpleNamespace
 
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from experiments.common import RESULTS, Experiment, definitions
 
-CHAPTER = NOTEBOOKS / "06-bert-from-scratch.ipynb"
 FILE = RESULTS / "06-probes.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same headlines for all probes",
+    searched="nothing: every probe has the same penalty",
+    selected="nothing: all probes are shown, with their validation accuracy",
+    test="which answers of each probe are right",
+    seeds=(0,),
+)
+
+
+def probes(c: SimpleNamespace) -> list[dict]:
+    bert = c.Bert.from_pretrained(c.folder).eval().to(c.device)
+    columns = ("question", "weights", "pooling", "layer", "validation", "right")
+    rows = [dict(zip(columns, probe, strict=True)) for probe in c.probes_of_both(bert)]
+    for row in rows:
+        row["validation"] = round(float(row["validation"]), 4)
+        row["right"] = "".join("1" if answer else "0" for answer in row["right"])
+    return rows
 
 
 def main() -> None:
-    c = definitions(CHAPTER)
-    bert = c.Bert.from_pretrained(c.folder).eval().to(c.device)
-    lines = []
-    for question, weights, pooling, layer, validation, right in c.probes_of_both(bert):
-        row = {"question": question, "weights": weights, "pooling": pooling, "layer": layer}
-        row |= {"validation": round(float(validation), 4)}
-        row |= {"right": "".join("1" if answer else "0" for answer in right)}
-        print(*row.values(), flush=True)
-        lines.append(json.dumps(row))
-    FILE.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
+    EXPERIMENT.parser().parse_args()
+    c = definitions("06")
+    EXPERIMENT.make(FILE, lambda: probes(c))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,29 @@
-"""The long measurement of chapter 07: how well SmolLM2 and LZMA predict BBC News.
+"""Chapter 07, "How well does it predict?", fig-07-context: 07-surprise.json.
 
     python -m experiments.chapter_07_surprise
 
 The surprise of each of the first 256 tokens but one of 16 test articles under SmolLM2, in nats,
-and the bytes that the same texts add to the compressed training articles. In fp32, without any
-randomness. Writes notebooks/results/07-surprise.json. Takes about half a minute on one core.
-
-The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
-script can't drift apart.
+and the bytes that the same texts add to the compressed training articles. In fp32. Takes about half
+a minute on one core.
 """
 
-import json
+from types import SimpleNamespace
 
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from experiments.common import RESULTS, Experiment, definitions, log
 
-CHAPTER = NOTEBOOKS / "07-gpt-from-scratch.ipynb"
 FILE = RESULTS / "07-surprise.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same texts for SmolLM2 and LZMA; LZMA has all training articles before them",
+    searched="nothing",
+    selected="nothing",
+    test="how well two finished models predict 16 articles",
+)
 
 
-def main() -> None:
-    c = definitions(CHAPTER)
+def surprises(c: SimpleNamespace) -> dict:
     folder, news = c.assets.path("smollm2"), c.corpora.bbc_news()
     tokenizer = c.AutoTokenizer.from_pretrained(folder)
     model = c.Gpt.from_pretrained(folder).to(c.device)
@@ -28,13 +32,18 @@ def main() -> None:
     encoded = [ids for ids in encoded if len(ids) == c.READ]
     read_texts = [tokenizer.decode(ids[1:]) for ids in encoded]
     added = c.added_by_lzma(news["train"]["body"][:], read_texts)
-    lines = []
+    nats = []
     for ids in encoded:
-        nats = c.surprise(model, ids)
-        print(f"{nats.mean():.3f} nats per token", flush=True)
-        lines.append(json.dumps([round(value, 4) for value in nats.tolist()]))
-    rows = ",\n".join(lines)
-    FILE.write_text(f'{{"bytes added to LZMA": {added},\n"nats": [\n{rows}\n]}}\n', "utf-8")
+        found = c.surprise(model, ids)
+        log(f"{found.mean():.3f} nats per token")
+        nats.append([round(value, 4) for value in found.tolist()])
+    return {"bytes added to LZMA": added, "nats": nats}
+
+
+def main() -> None:
+    EXPERIMENT.parser().parse_args()
+    c = definitions("07")
+    EXPERIMENT.make(FILE, lambda: surprises(c))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,14 @@
-"""What pretraining on 1,409 articles is worth when labels are rare.
+"""Chapters 08 and 09, fig-08-few-labels and fig-09-downstream: 08-few-labels.json.
 
-    python -m experiments.chapter_08_few_labels MLM|CLM|untrained
+    python -m experiments.chapter_08_few_labels
 
-For 5, 20 and 100 BBC News articles of each class, and the five random choices of the articles that
-chapter 11 makes, a network is fine-tuned and its accuracy measured on all test articles: from the
-checkpoint bbc-mlm or bbc-clm, or from random weights. A linear layer reads the mean of the last
-layer's vectors; it starts from zero. The rows for MiniLM and TF-IDF are those of chapter 11.
-Writes notebooks/results/08-few-labels.json, a row a result, in place of the model's earlier rows.
+What pretraining on 1,409 articles is worth when labels are rare. For 5, 20 and 100 BBC News
+articles of each class, and the five random choices of the articles that chapter 11 makes, a network
+is fine-tuned and its accuracy measured on all test articles: from the checkpoint bbc-mlm or
+bbc-clm, or from random weights. A linear layer reads the mean of the last layer's vectors; it
+starts from zero. A row a run; those of MiniLM and TF-IDF are copied from chapter 11.
 """
 
-import argparse
-import json
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,18 +18,26 @@ from torch import nn
 from transformers import DataCollatorWithPadding
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from experiments.chapter_11_few_labels import RESULTS as CHAPTER_11
+from experiments.chapter_11_few_labels import FILE as CHAPTER_11
 from experiments.chapter_11_few_labels import choose
+from experiments.common import CHECKPOINTS, RESULTS, Experiment, definitions, read
 from helpers.models.contrastive import mean_pool
 from helpers.models.modernbert import ModernBert
 from helpers.training.loop import TrainingConfig, predict, train
-from tools.chapter_definitions import CHECKPOINTS, NOTEBOOKS, RESULTS, definitions
 
-CHAPTER = NOTEBOOKS / "08-masked-language-modelling.ipynb"
 FILE = RESULTS / "08-few-labels.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the first 128 pieces of the same labelled articles; TF-IDF whole articles",
+    searched="four learning rates for each network, one run each; MiniLM's are chapter 11's",
+    selected="the validation articles, with 20 labels a class and seed 0",
+    test="accuracy of every run on all test articles",
+    seeds=(0, 1, 2, 3, 4),
+)
 FOLDERS = {"MLM": "bbc-mlm", "CLM": "bbc-clm"}
-ROWS_OF_CHAPTER_11 = {"fine-tuned": "MiniLM", "TF-IDF": "TF-IDF"}  # method: model
-SEEDS = 5
+METHODS_OF_CHAPTER_11 = {"MiniLM": "fine-tuned", "TF-IDF": "TF-IDF"}  # by the name here
 PIECES = 128  # read of an article
 EPOCHS = {5: 20, 20: 10, 100: 5}  # by labelled articles of a class
 # The best on the validation articles, with 20 labels a class and seed 0, of 3e-4, 1e-3, 3e-3 and
@@ -100,54 +105,48 @@ def fine_tuned(
     return float(np.mean(predictions.logits.argmax(-1) == predictions.labels))
 
 
-def measure(c: SimpleNamespace, name: str) -> list[dict]:
-    """A row for each number of labels and choice of articles."""
-    train_set, test = encoded(c, "train"), encoded(c, "test")
-    y = np.array([example["label"] for example in train_set])
-    collate = DataCollatorWithPadding(c.tokenizer)
-    results = []
-    for per_class, epochs in EPOCHS.items():
-        for seed in range(SEEDS):
-            torch.manual_seed(seed)
-            accuracy = fine_tuned(
-                network(c, name),
-                [train_set[i] for i in choose(y, per_class, seed)],
-                collate,
-                test,
-                learning_rate=LEARNING_RATE[name],
-                epochs=epochs,
-                seed=seed,
-            )
-            results.append({"model": name, "per_class": per_class, "seed": seed})
-            results[-1]["accuracy"] = round(accuracy, 4)
-            print(results[-1], flush=True)
-    return results
+def measure(
+    c: SimpleNamespace, data: dict[str, list[dict]], model: str, per_class: int, seed: int
+) -> float:
+    """Accuracy of a network on the test articles, with one choice of labelled articles."""
+    y = np.array([example["label"] for example in data["train"]])
+    examples = [data["train"][i] for i in choose(y, per_class, seed)]
+    torch.manual_seed(seed)
+    return fine_tuned(
+        network(c, model),
+        examples,
+        DataCollatorWithPadding(c.tokenizer),
+        data["test"],
+        learning_rate=LEARNING_RATE[model],
+        epochs=EPOCHS[per_class],
+        seed=seed,
+    )
 
 
-def rows_of_chapter_11() -> list[dict]:
-    """Results of MiniLM and TF-IDF with the same articles."""
-    return [
-        {
-            "model": ROWS_OF_CHAPTER_11[row["method"]],
-            **{key: row[key] for key in ("per_class", "seed", "accuracy")},
-        }
-        for row in json.loads(CHAPTER_11.read_text("utf-8"))
-        if row["method"] in ROWS_OF_CHAPTER_11 and row["per_class"] in EPOCHS
-    ]
+def from_chapter_11(model: str, **run: int) -> float:
+    """Accuracy of MiniLM or TF-IDF with the same articles."""
+    wanted = {"method": METHODS_OF_CHAPTER_11[model], **run}
+    [row] = [row for row in read(CHAPTER_11, []) if wanted.items() <= row.items()]
+    return row["accuracy"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=tuple(LEARNING_RATE))
-    name = parser.parse_args().model
-    started = time.perf_counter()
-    new = measure(definitions(CHAPTER), name)
-    replaced = {name, *ROWS_OF_CHAPTER_11.values()}
-    old = json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
-    rows = [row for row in old if row["model"] not in replaced] + new + rows_of_chapter_11()
-    rows.sort(key=lambda row: (row["model"], row["per_class"], row["seed"]))
-    FILE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print(f"{(time.perf_counter() - started) / 60:.1f} minutes")
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    c = definitions("08")
+    data = {split: encoded(c, split) for split in ("train", "test")}
+    plan = [
+        {"model": model, "per_class": per_class, "seed": seed}
+        for model in (*LEARNING_RATE, *METHODS_OF_CHAPTER_11)
+        for per_class in EPOCHS
+        for seed in arguments.seeds
+    ]
+
+    def run(model: str, **settings: int) -> dict[str, float]:
+        if model in METHODS_OF_CHAPTER_11:
+            return {"accuracy": from_chapter_11(model, **settings)}
+        return {"accuracy": round(measure(c, data, model, **settings), 4)}
+
+    EXPERIMENT.fill(FILE, arguments, plan, run)
 
 
 if __name__ == "__main__":

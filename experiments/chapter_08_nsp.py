@@ -1,8 +1,8 @@
-"""What next-sentence prediction adds to masked language modelling, and what it asks.
+"""Chapter 08, "Next-sentence prediction": 08-nsp.json.
 
-    python -m experiments.chapter_08_nsp run "MLM"|"MLM + NSP"|"MLM + NSP, random weights" --seed 0
-    python -m experiments.chapter_08_nsp untrained
-    python -m experiments.chapter_08_nsp topic
+    python -m experiments.chapter_08_nsp
+
+What next-sentence prediction adds to masked language modelling, and what it asks.
 
 Articles are cut at ends of sentences into segments of at most 62 pieces, and two neighbours make a
 pair: [CLS] A [SEP] B [SEP]. "MLM + NSP" sees half of the pairs with B from another article, drawn
@@ -12,18 +12,14 @@ the checkpoint bbc-mlm with half its learning rate, see the same pairs in the sa
 30 % of the pieces. From random weights, where the third contender begins, so few updates don't
 teach the test at all.
 
-`run` measures on the validation articles: the masked loss at 15 %, on true pairs; the next-sentence
-test with an interval over articles, and the shares of four kinds of pair that are called
-neighbours; and linear probes of 20 labels a class on frozen vectors of first blocks. `untrained`
-measures these probes on random weights. `topic` solves the test by words in common alone: the
-cosine of TF-IDF vectors, with the threshold that is best on the training pairs. All write to
-notebooks/results/08-nsp.json, in place of earlier rows of the same contender and seed.
+Measured on the validation articles: the masked loss at 15 %, on true pairs; the next-sentence test
+with an interval over articles, and the shares of four kinds of pair that are called neighbours; and
+linear probes of 20 labels a class on frozen vectors of first blocks. "untrained" has these probes
+on random weights. "words in common" solves the test by them alone: the cosine of TF-IDF vectors,
+with the threshold that is best on the training pairs. A row a contender and seed.
 """
 
-import argparse
-import json
 import re
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
@@ -39,14 +35,23 @@ from torch import nn
 
 from experiments.chapter_08_few_labels import encoded
 from experiments.chapter_11_few_labels import choose
+from experiments.common import CHECKPOINTS, RESULTS, Experiment, definitions
 from helpers.data.masking import IGNORED, FixedMasks
 from helpers.models.contrastive import mean_pool
 from helpers.models.modernbert import LanguageModelOutput, ModernBert
 from helpers.training.loop import TrainingConfig, evaluate, train
-from tools.chapter_definitions import CHECKPOINTS, NOTEBOOKS, RESULTS, definitions
 
-CHAPTER = NOTEBOOKS / "08-masked-language-modelling.ipynb"
 FILE = RESULTS / "08-nsp.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same pairs in the same order; half of the second segments exchanged for NSP",
+    searched="nothing for the networks; a threshold for the words in common",
+    selected="the training pairs, for the threshold",
+    test="not used: everything is measured on the validation articles",
+    seeds=(0,),
+)
 CHECKPOINT = CHECKPOINTS / "bbc-mlm"
 RANDOM = "MLM + NSP, random weights"
 NEXT_WEIGHT = {"MLM": 0.0, "MLM + NSP": 1.0, RANDOM: 1.0}  # of the next-sentence loss
@@ -252,7 +257,7 @@ def new_model(
     return PairModel(encoder, padding=padding, next_weight=next_weight).eval()
 
 
-def run(c: SimpleNamespace, name: str, seed: int) -> dict:
+def trained(c: SimpleNamespace, name: str, seed: int) -> dict:
     """Train one contender and measure it."""
     weight, pairs, held_out = NEXT_WEIGHT[name], pairs_of(c, "train"), pairs_of(c, "validation")
     model = new_model(c, seed, pretrained=name != RANDOM, next_weight=weight)
@@ -263,8 +268,6 @@ def run(c: SimpleNamespace, name: str, seed: int) -> dict:
     train(model, examples, config, collate_fn=collate)
     model.eval()
     return {
-        "contender": name,
-        "seed": seed,
         "updates": UPDATES,
         "training pairs": len(pairs),
         "validation pairs": len(held_out),
@@ -289,43 +292,23 @@ def topic(c: SimpleNamespace) -> dict:
     candidates = np.quantile(np.concatenate([true, false]), np.linspace(0, 1, 201))
     threshold = max(candidates, key=lambda t: np.mean(true >= t) + np.mean(false < t))
     called = {kind: cosines(members) >= threshold for kind, members in kinds(held_out).items()}
-    return {
-        "contender": "words in common",
-        "seed": 0,
-        "validation pairs": len(held_out),
-        "next sentence": verdicts(called, held_out),
-    }
+    return {"validation pairs": len(held_out), "next sentence": verdicts(called, held_out)}
 
 
-def save(row: dict) -> None:
-    """Write one row, in place of an earlier one of the same contender and seed."""
-    rows = json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
-    key = ("contender", "seed")
-    rows = [*(r for r in rows if any(r[k] != row[k] for k in key)), row]
-    rows.sort(key=lambda r: [r[k] for k in key])
-    FILE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+def run(c: SimpleNamespace, contender: str, seed: int) -> dict:
+    if contender == "words in common":
+        return topic(c)
+    if contender == "untrained":
+        return {"probes": probes(c, new_model(c, seed, pretrained=False))}
+    return trained(c, contender, seed)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("run")
-    one.add_argument("contender", choices=tuple(NEXT_WEIGHT))
-    one.add_argument("--seed", type=int, default=0)
-    commands.add_parser("untrained")
-    commands.add_parser("topic")
-    arguments = parser.parse_args()
-    started = time.perf_counter()
-    c = definitions(CHAPTER)
-    if arguments.command == "run":
-        row = run(c, arguments.contender, arguments.seed)
-    elif arguments.command == "topic":
-        row = topic(c)
-    else:
-        model = new_model(c, seed=0, pretrained=False)
-        row = {"contender": "untrained", "seed": 0, "probes": probes(c, model)}
-    save(row)
-    print(json.dumps(row), f"{(time.perf_counter() - started) / 60:.1f} minutes")
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    c = definitions("08")
+    plan = [{"contender": name, "seed": seed} for seed in arguments.seeds for name in NEXT_WEIGHT]
+    plan += [{"contender": name, "seed": 0} for name in ("untrained", "words in common")]
+    EXPERIMENT.fill(FILE, arguments, plan, lambda **settings: run(c, **settings))
 
 
 if __name__ == "__main__":

@@ -1,52 +1,56 @@
-"""The long runs of chapters 08 and 09: one network and one corpus, masked or causal.
+"""Chapters 08 and 09, fig-08-history and fig-09-training: 08-long-run.json, bbc-mlm, bbc-clm.
 
     python -m experiments.chapter_08_pretrain mlm
     python -m experiments.chapter_08_pretrain clm
 
-Trains by the recipe of chapter 08, whose notebook's cells tagged `definitions` are run here. A run
-that was stopped goes on when it is started again. Writes the weights in half precision and the
-tokenizer to notebooks/checkpoints/bbc-mlm or bbc-clm, and the course of the loss to
-notebooks/results/08-long-run.json. About 15 minutes each on two idle CPU cores.
+One network and one corpus, masked or causal, by the recipe of chapter 08. A run that was stopped
+goes on when it is started again. Writes the weights in half precision and the tokenizer to the
+checkpoint, and the course of the loss to the file. About 15 minutes each on two idle CPU cores.
 """
 
-import argparse
-import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
+from experiments.common import CHECKPOINTS, RESULTS, Experiment, definitions
 from helpers.data.batching import collate_causal
 from helpers.data.vocabulary import leave_prompts_open
 from helpers.models.modernbert import ModernBert
 from helpers.training.loop import TrainingConfig, evaluate, train
-from tools.chapter_definitions import CHECKPOINTS, NOTEBOOKS, RESULTS, definitions
 
-CHAPTER = NOTEBOOKS / "08-masked-language-modelling.ipynb"
 FILE = RESULTS / "08-long-run.json"
+FOLDERS = {"mlm": CHECKPOINTS / "bbc-mlm", "clm": CHECKPOINTS / "bbc-clm"}
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE, *FOLDERS.values()),
+    reads="the same blocks of the training articles; the masks are drawn anew in each pass",
+    searched="nothing here: chapter 08's recipe for both",
+    selected="nothing: the last weights are kept, not the best",
+    test="not used; the loss is of the validation articles",
+    seeds=(0,),
+)
 UPDATES, EVALUATIONS, AVERAGED = 6000, 12, 50
-SEED = 0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("objective", choices=("mlm", "clm"))
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="for going on after a stop")
-    arguments = parser.parse_args()
-    c = definitions(CHAPTER)
-    causal = arguments.objective == "clm"
+def train_and_save(c: SimpleNamespace, objective: str, runs: Path) -> dict:
+    """The course of the loss; the weights go to their folder."""
+    [seed] = EXPERIMENT.seeds
+    causal = objective == "clm"
     collate = collate_causal if causal else c.collator
     held_out = c.datasets["validation"] if causal else c.held_out
     measure = collate_causal if causal else c.held_out.collate
-    torch.manual_seed(SEED)
+    torch.manual_seed(seed)
     model = ModernBert(replace(c.CONFIG, causal=causal))
     config = TrainingConfig(
         **c.RECIPE,
         steps=UPDATES,
-        seed=SEED,
+        seed=seed,
         evaluate_every=UPDATES // EVALUATIONS,
-        checkpoint_dir=arguments.runs / f"bbc-{arguments.objective}",
+        checkpoint_dir=runs / f"bbc-{objective}",
         checkpoint_every=UPDATES // EVALUATIONS,
         resume=True,
     )
@@ -57,13 +61,12 @@ def main() -> None:
         collate_fn=collate,
         evaluate_fn=lambda model: evaluate(model, held_out, collate_fn=measure),
     )
-    folder = CHECKPOINTS / f"bbc-{arguments.objective}"
     tokenizer = leave_prompts_open(c.tokenizer, c.CLS, c.SEP) if causal else c.tokenizer
-    model.save_pretrained(folder, tokenizer=tokenizer, dtype=torch.float16)
+    model.save_pretrained(FOLDERS[objective], tokenizer=tokenizer, dtype=torch.float16)
     losses = history.losses
-    row = {
+    return {
         "updates": UPDATES,
-        "seed": SEED,
+        "seed": seed,
         "tokens": sum(record["tokens"] for record in history.records),
         "minutes": round(history.seconds / 60, 1),
         "training": [
@@ -74,10 +77,17 @@ def main() -> None:
             {"step": e["step"], "loss": round(e["loss"], 4)} for e in history.evaluations
         ],
     }
-    results = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
-    results[arguments.objective] = row
-    FILE.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(row["validation"][-1], f"{row['minutes']} minutes")
+
+
+def main() -> None:
+    parser = EXPERIMENT.parser()
+    parser.add_argument("objective", choices=tuple(FOLDERS))
+    parser.add_argument("--checkpoints", type=Path, default="runs", help="a folder, for resuming")
+    arguments = parser.parse_args()
+    folder = arguments.checkpoints.resolve()  # before the chapter's folder is entered
+    c = definitions("08")
+    objective = arguments.objective
+    EXPERIMENT.make(FILE, lambda: train_and_save(c, objective, folder), part=objective)
 
 
 if __name__ == "__main__":

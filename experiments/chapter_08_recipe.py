@@ -1,22 +1,19 @@
-"""The recipe of chapter 08 against a plain one and against itself with one part taken out.
+"""Chapter 08, "The recipe is an experiment, too": 08-recipe.json.
 
     python -m experiments.chapter_08_recipe speed
-    python -m experiments.chapter_08_recipe run NAME [--minutes 10] [--rate 5e-5] [--seed 0]
+    python -m experiments.chapter_08_recipe run NAME [--minutes 10] [--rate 5e-5] [--seeds 0]
 
-`speed` measures all contenders in turn, three rounds, on a machine that does nothing else: seconds
-of one update and real pieces per second. `run` trains one contender for as many updates as fit
-into the minutes at that speed, so that its result doesn't depend on what else the machine does,
-and measures it on the validation articles, as blocks and as lines, at 15 % masked. Both write to
-notebooks/results/08-recipe.json, `run` in place of an earlier row of the same name, minutes, rate
-and seed.
+The recipe against a plain one and against itself with one part taken out. `speed` measures all
+contenders in turn, three rounds, on a machine that does nothing else: seconds of one update and
+real pieces per second. `run` trains one contender for as many updates as fit into the minutes at
+that speed, so that its result doesn't depend on what else the machine does, and measures it on the
+validation articles, as blocks and as lines, at 15 % masked.
 
 *plain* is what a tutorial does: `BertForMaskedLM` with `Trainer` and
 `DataCollatorForLanguageModeling`, a line of text per example, padded, all other settings the
 defaults. The other contenders are the recipe with one change.
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -38,12 +35,21 @@ from transformers import (
     TrainingArguments,
 )
 
+from experiments.common import RESULTS, Experiment, definitions, log, read
 from helpers.models.modernbert import LanguageModelOutput, ModernBert
 from helpers.training.loop import TrainingConfig, evaluate, train
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
 
-CHAPTER = NOTEBOOKS / "08-masked-language-modelling.ipynb"
 FILE = RESULTS / "08-recipe.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same articles and vocabulary; blocks for the recipe, lines for the plain one",
+    searched="the plain one's learning rate; the recipe's stays as it is",
+    selected="nothing: all rates are shown, on the validation articles",
+    test="not used",
+    seeds=(0,),
+)
 ROUNDS, SECONDS = 3, 6  # of `speed`: for each contender
 PLAIN_RATE = 5e-5  # TrainingArguments' default
 
@@ -213,7 +219,7 @@ def measure_speed(c: SimpleNamespace, names: Sequence[str]) -> dict[str, list[di
             row = {"seconds": round(total / n, 4), "tokens_per_second": round(tokens / total)}
             if number:  # the first round warms up
                 speeds.setdefault(name, []).append(row)
-            print(number, name, row, flush=True)
+            log(number, name, row)
     return speeds
 
 
@@ -237,14 +243,8 @@ def held_out(c: SimpleNamespace, model: nn.Module) -> dict[str, float]:
     return {"blocks": round(blocks, 4), "lines": round(total / count, 4)}
 
 
-def read() -> dict:
-    if FILE.exists():
-        return json.loads(FILE.read_text("utf-8"))
-    return {"speed": {}, "runs": []}
-
-
-def write(results: dict) -> None:
-    FILE.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+def own_rate(c: SimpleNamespace, name: str) -> float:
+    return PLAIN_RATE if name == "plain" else contenders(c)[name].settings["learning_rate"]
 
 
 def run(
@@ -259,18 +259,12 @@ def run(
     """Train for as many updates as fit into the minutes at this speed; what came of it."""
     seconds = statistics.median(row["seconds"] for row in speed)
     steps = round(60 * minutes / seconds)
+    options = {"steps": steps, "seed": seed, "rate": rate or own_rate(c, name)}
     if name == "plain":
-        rate = rate or PLAIN_RATE
-        model, tokens, _ = train_plain(c, steps=steps, seed=seed, rate=rate)
+        model, tokens, _ = train_plain(c, **options)
     else:
-        contender = contenders(c)[name]
-        rate = rate or contender.settings["learning_rate"]
-        model, tokens, _ = train_contender(contender, steps=steps, seed=seed, rate=rate)
+        model, tokens, _ = train_contender(contenders(c)[name], **options)
     return {
-        "name": name,
-        "minutes": minutes,
-        "rate": rate,
-        "seed": seed,
         "steps": steps,
         "tokens": tokens,
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -278,40 +272,29 @@ def run(
     }
 
 
-def save(row: dict[str, Any]) -> None:
-    """Write one run, in place of an earlier one of the same name, minutes, rate and seed."""
-    key = ("name", "minutes", "rate", "seed")
-    results = read()  # now, since another process may have written meanwhile
-    others = [r for r in results["runs"] if any(r[k] != row[k] for k in key)]
-    results["runs"] = sorted([*others, row], key=lambda r: [str(r[k]) for k in key])
-    write(results)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("speed")
-    one = commands.add_parser("run")
-    one.add_argument("name")
-    one.add_argument("--minutes", type=float, default=10)
-    one.add_argument("--rate", type=float)
-    one.add_argument("--seed", type=int, default=0)
+    parser = EXPERIMENT.parser(rows=True)
+    parser.add_argument("command", choices=("speed", "run"))
+    parser.add_argument("name", nargs="?", help="of the contender")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rate", type=float, help="default: the contender's own")
     arguments = parser.parse_args()
-    c = definitions(CHAPTER)
+    c = definitions("08")
     if arguments.command == "speed":
-        speed = measure_speed(c, ("plain", *contenders(c)))
-        write(read() | {"speed": speed})
-    else:
-        row = run(
-            c,
-            arguments.name,
-            read()["speed"][arguments.name],
-            minutes=arguments.minutes,
-            rate=arguments.rate,
-            seed=arguments.seed,
-        )
-        save(row)
-        print(row)
+        everyone = ("plain", *contenders(c))
+        EXPERIMENT.make(FILE, lambda: measure_speed(c, everyone), part="speed")
+        return
+    speed = read(FILE, {})["speed"]
+    settings = {"name": arguments.name, "minutes": arguments.minutes}
+    settings["rate"] = arguments.rate or own_rate(c, arguments.name)
+    plan = [settings | {"seed": seed} for seed in arguments.seeds]
+    EXPERIMENT.fill(
+        FILE,
+        arguments,
+        plan,
+        lambda name, **settings: run(c, name, speed[name], **settings),
+        part="runs",
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The decoding experiment of chapter 09: what each way of choosing does to a text.
+"""Chapter 09, "What each does to the text", fig-09-human: 09-decoding.json.
 
     python -m experiments.chapter_09_decoding
 
@@ -6,35 +6,40 @@ The causal checkpoint goes on from the first 32 pieces of 200 test articles, 60 
 15 methods; the articles' own next 60 pieces stand beside them. For each text its repetition, its
 mean surprise under the model and under a 5-gram (nats per piece), and the share of its 5-grams
 that stand in the training articles; for each method distinct-2 of all its texts. All in fp32.
-Writes notebooks/results/09-decoding.json. Takes about four minutes on one core.
+Takes about four minutes on one core.
 """
-
-import json
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from experiments.common import CHECKPOINTS, RESULTS, Experiment, log
 from helpers.data import corpora
 from helpers.models.generation import beam_search, greedy, sample
 from helpers.models.modernbert import ModernBert
 from helpers.models.ngrams import KneserNey, look_up, pack_ngrams
+from helpers.teaching import environment
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-RESULTS = NOTEBOOKS / "results" / "09-decoding.json"
-CHECKPOINT = NOTEBOOKS / "checkpoints" / "bbc-clm"
+FILE = RESULTS / "09-decoding.json"
+CHECKPOINT = CHECKPOINTS / "bbc-clm"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same model and the same 200 prompts for all methods",
+    searched="nothing: every value of a method is shown",
+    selected="nothing",
+    test="the prompts, and the continuations that people wrote",
+    seeds=(0,),
+)
 PROMPTS, LENGTH, NEW = 200, 32, 60  # prompts, pieces of a prompt, and of its continuation
 BEAMS, TOP_K = 4, (5, 40)
 TEMPERATURES, NUCLEI = (0.3, 0.5, 0.7, 0.85, 1.0, 1.2), (0.3, 0.6, 0.8, 0.9, 0.95)
 
-tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
-CLS, SEP = tokenizer.cls_token_id, tokenizer.sep_token_id
 
-
-def pieces_of(split: Dataset) -> list[list[int]]:
+def pieces_of(tokenizer: PreTrainedTokenizerBase, split: Dataset) -> list[list[int]]:
     texts = [f"{article['headline']}\n{article['body']}" for article in split]
     return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
@@ -82,22 +87,32 @@ def describe(ngram: KneserNey, prompts: np.ndarray, texts: np.ndarray) -> dict:
     }
 
 
-def main() -> None:
-    news = corpora.bbc_news()
-    stream = [SEP, *(i for ids in pieces_of(news["train"]) for i in (*ids, SEP))]
+def everything() -> list[dict]:
+    """A row a method, the articles' own texts first."""
+    news, tokenizer = corpora.bbc_news(), AutoTokenizer.from_pretrained(CHECKPOINT)
+    start, separator = tokenizer.cls_token_id, tokenizer.sep_token_id
+    articles = pieces_of(tokenizer, news["train"])
+    stream = [separator, *(i for ids in articles for i in (*ids, separator))]
     ngram = KneserNey(np.array(stream), 5, len(tokenizer))
-    long_enough = [ids for ids in pieces_of(news["test"]) if len(ids) >= LENGTH + NEW][:PROMPTS]
-    prompts = torch.tensor([[CLS, *ids[:LENGTH]] for ids in long_enough])  # (N, 33)
-    articles = torch.tensor([ids[LENGTH : LENGTH + NEW] for ids in long_enough])  # (N, 60)
+    long_enough = [ids for ids in pieces_of(tokenizer, news["test"]) if len(ids) >= LENGTH + NEW][
+        :PROMPTS
+    ]
+    prompts = torch.tensor([[start, *ids[:LENGTH]] for ids in long_enough])  # (N, 33)
+    own = torch.tensor([ids[LENGTH : LENGTH + NEW] for ids in long_enough])  # (N, 60)
     model = ModernBert.from_pretrained(CHECKPOINT)
     rows = []
-    for name, texts in {"the articles": articles, **continuations(model, prompts)}.items():
-        row = {"method": name, **describe(ngram, prompts.numpy(), texts.numpy())}
+    for name, texts in {"the articles": own, **continuations(model, prompts)}.items():
+        row = describe(ngram, prompts.numpy(), texts.numpy())
         row["own nats"] = own_nats(model, prompts, texts).tolist()
-        rows.append({k: np.round(v, 4).tolist() if k != "method" else v for k, v in row.items()})
-        print(name, {k: round(float(np.mean(v)), 3) for k, v in row.items() if k != "method"})
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    RESULTS.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+        rows.append({"method": name} | {k: np.round(v, 4).tolist() for k, v in row.items()})
+        log(name, {k: round(float(np.mean(v)), 3) for k, v in row.items()})
+    return rows
+
+
+def main() -> None:
+    EXPERIMENT.parser().parse_args()
+    environment.set_up()
+    EXPERIMENT.make(FILE, everything)
 
 
 if __name__ == "__main__":

@@ -1,33 +1,38 @@
-"""The fine-tuning of chapter 11 on all articles, with the definitions of the chapter itself.
+"""Chapter 11, "The real run", fig-11-history and fig-11-confusion: 11-fine-tuned.json.
 
     python -m experiments.chapter_11_fine_tuned
 
 MiniLM is trained on all training articles once, the first 48 pieces of each, and then gives the
 test articles their logits, from 128 pieces of each. The shorter run that the notebook makes live is
-made too, for the notebook to compare with. Writes notebooks/results/11-fine-tuned.json, in about
-two minutes on one core.
-
-The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
-script can't drift apart.
+made too, for the notebook to compare with. About two minutes on one core.
 """
 
-import json
+from types import SimpleNamespace
 
 import numpy as np
 
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from experiments.common import RESULTS, Experiment, definitions, log
 
-CHAPTER = NOTEBOOKS / "11-text-classification.ipynb"
 FILE = RESULTS / "11-fine-tuned.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="48 pieces of an article in training, 128 in tests",
+    searched="nothing here",
+    selected="nothing: the last weights are tested",
+    test="logits of the finished model",
+    seeds=(0,),
+)
 
 
-def main() -> None:
-    c = definitions(CHAPTER)
+def both_runs(c: SimpleNamespace) -> dict:
     articles = c.encoded["train"]
     _, live = c.fine_tune(articles.select(range(c.LIVE)))
     model, history = c.fine_tune(articles)
     logits = c.predict(model, c.encoded["test"], collate_fn=c.collate).logits
-    result = {
+    log(*history.evaluations)
+    return {
         f"{c.LIVE} articles": {
             "loss": round(float(np.mean(live.losses[-c.LAST :])), 4),
             "accuracy": live.evaluations[-1]["accuracy"],
@@ -41,9 +46,12 @@ def main() -> None:
         },
         "test logits": logits.round(4).tolist(),
     }
-    print(result[f"{c.LIVE} articles"], history.evaluations, flush=True)
-    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def main() -> None:
+    EXPERIMENT.parser().parse_args()
+    c = definitions("11")
+    EXPERIMENT.make(FILE, lambda: both_runs(c))
 
 
 if __name__ == "__main__":

@@ -1,104 +1,69 @@
-"""Two heads for chapter 11: transformers' own, on [CLS], and one on the mean of all vectors.
+"""Chapter 11, "Should the head read the mean?": 11-heads.json.
 
     python -m experiments.chapter_11_heads
 
-Each head starts from a linear classifier fitted to what it will read: the frozen encoder's pooler
-output, or the mean of its vectors, of 50 articles of each class. Then the chapter's fine-tuning,
-three seeds each: all training articles once, the first 48 pieces of each, and 128 in tests. The
-settings are the same for both heads and were not tuned for either. Writes
-notebooks/results/11-heads.json, a row a run, with the accuracy on validation and test articles.
+Two heads: transformers' own, on [CLS], and one on the mean of all vectors. Each starts from a
+linear classifier fitted to what it will read: the frozen encoder's pooler output, or the mean of
+its vectors, of 50 articles of each class. Then the chapter's fine-tuning: all training articles
+once, the first 48 pieces of each, and 128 in tests. A row a run, with the accuracy on validation
+and test articles.
 """
 
-import json
-import time
-from pathlib import Path
-
 import numpy as np
-import torch
-from datasets import Dataset
-from sklearn.linear_model import LogisticRegression
-from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+from transformers import AutoModelForSequenceClassification
 
-from helpers.data import assets, corpora
+from experiments import minilm
+from experiments.chapter_11_few_labels import (
+    PIECES,
+    PIECES_READ,
+    encoded,
+    fine_tuned,
+    linear,
+    news,
+    vectors,
+)
+from experiments.common import RESULTS, Experiment
 from helpers.models.classification import MeanPoolClassifier
-from helpers.training.loop import TrainingConfig, predict, train
+from helpers.teaching import environment
 
-RESULTS = Path(__file__).parents[1] / "notebooks" / "results" / "11-heads.json"
+FILE = RESULTS / "11-heads.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same pieces of the same articles for both heads",
+    searched="nothing: the same settings for both, tuned for neither",
+    selected="nothing",
+    test="accuracy of every run, beside that on the validation articles",
+    seeds=(0, 1, 2),
+)
 HEADS = {"[CLS]": AutoModelForSequenceClassification, "mean": MeanPoolClassifier}
-PIECES, PIECES_READ = 48, 128  # with a gradient, and without
 PROBE_ROWS = 50  # of each class
-SEEDS = 3
-
-tokenizer = AutoTokenizer.from_pretrained(assets.path("minilm"))
-collate = DataCollatorWithPadding(tokenizer)
 
 
-def encoded(split: Dataset, pieces: int) -> Dataset:
-    texts = [f"{article['headline']}. {article['body']}" for article in split]
-    columns = tokenizer(texts, truncation=True, max_length=pieces)
-    return Dataset.from_dict({**columns, "label": split["label"][:]})
+def features(head: str, rows: np.ndarray) -> np.ndarray:
+    """What the head of the untrained model reads of training articles, (n, 384)."""
+    model = minilm.classifier(HEADS[head], 5)
+    embed = model.embed if head == "mean" else lambda **batch: model.bert(**batch).pooler_output
+    return vectors(embed, encoded("train", PIECES).select(rows))
 
 
-def load(head: str) -> nn.Module:
-    return (
-        HEADS[head]
-        .from_pretrained(
-            assets.path("minilm"),
-            num_labels=5,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        )
-        .eval()
-    )
-
-
-@torch.inference_mode()
-def features(head: str, dataset: Dataset) -> np.ndarray:
-    """What the head of the untrained model reads of each row, (n, 384)."""
-    model, vectors = load(head), []
-    for start in range(0, len(dataset), 32):
-        batch = collate([dataset[i] for i in range(start, min(start + 32, len(dataset)))])
-        del batch["labels"]
-        vectors.append(
-            model.embed(**batch) if head == "mean" else model.bert(**batch).pooler_output
-        )
-    return torch.cat(vectors).numpy()
-
-
-def fine_tuned(head: str, probe: LogisticRegression, dataset: Dataset, seed: int) -> nn.Module:
-    torch.manual_seed(seed)
-    model = load(head)
-    model.classifier.weight.data = torch.tensor(probe.coef_, dtype=torch.float32)
-    model.classifier.bias.data = torch.tensor(probe.intercept_, dtype=torch.float32)
-    config = TrainingConfig(epochs=1, batch_size=8, learning_rate=1e-4, seed=seed)
-    train(model, dataset, config, collate_fn=collate)
-    return model
-
-
-def accuracy(model: nn.Module, dataset: Dataset) -> float:
-    found = predict(model, dataset, collate_fn=collate)
-    return round(float(np.mean(found.logits.argmax(-1) == found.labels)), 4)
+def run(head: str, seed: int) -> dict[str, float]:
+    y = np.array(news()["train"]["label"])
+    few = np.concatenate([np.flatnonzero(y == c)[:PROBE_ROWS] for c in range(5)])
+    probe = linear(features(head, few), y[few])
+    model = fine_tuned(HEADS[head], probe, encoded("train", PIECES), epochs=1, seed=seed)
+    return {
+        split: minilm.accuracy(model, encoded(split, PIECES_READ))
+        for split in ("validation", "test")
+    }
 
 
 def main() -> None:
-    news = corpora.bbc_news()
-    train_set = encoded(news["train"], PIECES)
-    read = {name: encoded(news[name], PIECES_READ) for name in ("validation", "test")}
-    y = np.array(train_set["label"])
-    few = np.concatenate([np.flatnonzero(y == c)[:PROBE_ROWS] for c in range(5)])
-    results = []
-    for head in HEADS:
-        x = features(head, train_set.select(few))
-        probe = LogisticRegression(C=1.0, max_iter=2000).fit(x, y[few])
-        for seed in range(SEEDS):
-            started = time.perf_counter()
-            model = fine_tuned(head, probe, train_set, seed)
-            row = {"head": head, "seed": seed}
-            row |= {name: accuracy(model, rows) for name, rows in read.items()}
-            results.append(row)
-            print(row, f"{time.perf_counter() - started:.0f} s", flush=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    environment.set_up()
+    plan = [{"head": head, "seed": seed} for head in HEADS for seed in arguments.seeds]
+    EXPERIMENT.fill(FILE, arguments, plan, run)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The runs of chapter 12 on all training sentences: classes, ratings, and training on typos.
+"""Chapter 12, "The real run" to "Typing errors", fig-12-typos among others: 12-sentiment.json.
 
-    python -m experiments.chapter_12_sentiment            # every run that is still missing
-    python -m experiments.chapter_12_sentiment --runs 1   # one of them, then stop
+    python -m experiments.chapter_12_sentiment
 
-Fine-tunes MiniLM with `helpers.training.train`, two passes, no dropout, 64 pieces, on
+Fine-tunes MiniLM with `helpers.training.train` on all training sentences, two passes, no dropout,
+64 pieces, for
 
     binary      negative or positive;
     typos       as binary, but half the training words of four letters and more are misspelt;
@@ -12,38 +12,42 @@ Fine-tunes MiniLM with `helpers.training.train`, two passes, no dropout, 64 piec
 
 seed by seed. `binary` tries two learning rates with seed 0, and all else takes the one with the
 lower final validation loss. Every model predicts all validation and test sentences, the neutral
-ones too; `binary` and `typos` also predict misspelt test sentences. A run is appended to
-notebooks/results/12-sentiment.json when it is done, so an interrupted script goes on behind the
-last finished run.
+ones too; `binary` and `typos` also predict misspelt test sentences. A row a run.
 
 A run trains 400,000 pieces and predicts 250,000 to 400,000. On one core without bfloat16 and
 beside other work it took 12 to 16 minutes.
 """
 
-import argparse
-import json
-import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+from transformers import AutoModelForSequenceClassification
 
-from helpers.data import assets, corpora
+from experiments import minilm
+from experiments.common import RESULTS, Experiment
+from helpers.data import corpora
 from helpers.data.typos import swap_letters
+from helpers.teaching import environment
 from helpers.training.loop import TrainingConfig, evaluate, predict, train
 
-RESULTS = Path(__file__).parents[1] / "notebooks" / "results" / "12-sentiment.json"
+FILE = RESULTS / "12-sentiment.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="64 pieces of the same sentences for all tasks; binary ones leave out the neutral",
+    searched="two learning rates, on the binary task",
+    selected="the final validation loss of the binary task, seed 0",
+    test="outputs for all sentences of the finished models",
+    seeds=(0,),  # more of them give the spread of a run, about an hour of one core each
+)
 PIECES, EPOCHS, BATCH_SIZE = 64, 2, 16
 LEARNING_RATES = (5e-5, 1e-4)  # tried on `binary`, seed 0
-SEEDS = (0,)  # more of them give the spread of a run, about an hour of one core each
 TYPO_RATES = (0.0, 0.1, 0.2, 0.4, 0.8)  # shares of the words of four letters and more
 TRAINED_TYPO_RATE = 0.5
 CLASSES = {"binary": 2, "typos": 2, "regression": 1, "five": 5}
-
-tokenizer = AutoTokenizer.from_pretrained(assets.path("minilm"))
-collate = DataCollatorWithPadding(tokenizer)
 
 
 def misspelt(texts: list[str], rate: float, seed: int) -> list[str]:
@@ -53,8 +57,7 @@ def misspelt(texts: list[str], rate: float, seed: int) -> list[str]:
 
 
 def encoded(texts: list[str], labels: list) -> Dataset:
-    columns = tokenizer(texts, truncation=True, max_length=PIECES)
-    return Dataset.from_dict({**columns, "label": labels})
+    return minilm.encoded(texts, labels, PIECES)
 
 
 def training_set(task: str, seed: int) -> Dataset:
@@ -80,7 +83,7 @@ def everything(name: str, task: str, texts: list[str] | None = None) -> Dataset:
 
 def outputs(model: torch.nn.Module, dataset: Dataset) -> list:
     """What is kept of the logits: rating, margin (positive minus negative), or five of them."""
-    logits = predict(model, dataset, collate_fn=collate).logits  # (n, C)
+    logits = predict(model, dataset, collate_fn=minilm.collate).logits  # (n, C)
     if logits.shape[1] == 1:
         logits = logits[:, 0]  # (n,)
     elif logits.shape[1] == 2:
@@ -89,14 +92,9 @@ def outputs(model: torch.nn.Module, dataset: Dataset) -> list:
 
 
 def fine_tuned(task: str, seed: int, learning_rate: float) -> dict:
-    """One run, as a row of the results."""
+    """One run, as what follows its settings in a row of the results."""
     torch.manual_seed(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        assets.path("minilm"),
-        num_labels=CLASSES[task],
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
+    model = minilm.classifier(AutoModelForSequenceClassification, CLASSES[task])
     split = corpora.movie_reviews(binary=task in ("binary", "typos"))["validation"]
     validation = encoded(split["text"][:], split["rating" if task == "regression" else "label"][:])
     config = TrainingConfig(
@@ -106,13 +104,10 @@ def fine_tuned(task: str, seed: int, learning_rate: float) -> dict:
         model,
         training_set(task, seed),
         config,
-        collate_fn=collate,
-        evaluate_fn=lambda model: evaluate(model, validation, collate_fn=collate),
+        collate_fn=minilm.collate,
+        evaluate_fn=lambda model: evaluate(model, validation, collate_fn=minilm.collate),
     )
     row = {
-        "task": task,
-        "seed": seed,
-        "learning_rate": learning_rate,
         "validation_losses": [round(e["loss"], 4) for e in history.evaluations],
         "training_seconds": round(history.seconds),
         "validation": outputs(model, everything("validation", task)),
@@ -127,8 +122,7 @@ def misspelt_accuracy(model: torch.nn.Module, rate: float, seed: int) -> float:
     """Accuracy on the test sentences that aren't neutral, misspelt at `rate`."""
     split = corpora.movie_reviews(binary=True)["test"]
     dataset = encoded(misspelt(split["text"][:], rate, seed), split["label"][:])
-    predictions = predict(model, dataset, collate_fn=collate)
-    return round(float(np.mean(predictions.logits.argmax(-1) == predictions.labels)), 4)
+    return minilm.accuracy(model, dataset)
 
 
 def best_rate(rows: list[dict]) -> float:
@@ -137,32 +131,25 @@ def best_rate(rows: list[dict]) -> float:
     return min(tried, key=lambda row: row["validation_losses"][-1])["learning_rate"]
 
 
-def next_run(rows: list[dict]) -> tuple[str, int, float] | None:
-    """Task, seed and learning rate of the first run that isn't in the results; None at the end."""
-    done = {(row["task"], row["seed"], row["learning_rate"]) for row in rows}
-    for rate in LEARNING_RATES:
-        if ("binary", 0, rate) not in done:
-            return "binary", 0, rate
-    rate = best_rate(rows)
-    # Seed by seed, so that a script that is stopped early has all tasks.
-    runs = [(task, seed, rate) for seed in SEEDS for task in CLASSES]
-    return next((run for run in runs if run not in done), None)
+def plan(seeds: list[int], rows: list[dict]) -> list[dict]:
+    """The runs that try the learning rates; once they stand, those that take the best."""
+    runs = [{"task": "binary", "seed": 0, "learning_rate": rate} for rate in LEARNING_RATES]
+    tried = {row["learning_rate"] for row in rows if row["task"] == "binary" and row["seed"] == 0}
+    if tried >= set(LEARNING_RATES):
+        # Seed by seed, so that a script that is stopped early has all tasks.
+        rate = best_rate(rows)
+        runs += [
+            {"task": task, "seed": seed, "learning_rate": rate}
+            for seed in seeds
+            for task in CLASSES
+        ]
+    return runs
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=100, help="stop after so many runs")
-    for _ in range(parser.parse_args().runs):
-        rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-        run = next_run(rows)
-        if run is None:
-            break
-        started = time.perf_counter()
-        row = fine_tuned(*run)
-        lines = ",\n".join(json.dumps(row) for row in [*rows, row])  # a run a line
-        RESULTS.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-        minutes = (time.perf_counter() - started) / 60
-        print(*run, row["validation_losses"], f"{minutes:.1f} minutes", flush=True)
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    environment.set_up()
+    EXPERIMENT.fill(FILE, arguments, partial(plan, arguments.seeds), fine_tuned)
 
 
 if __name__ == "__main__":

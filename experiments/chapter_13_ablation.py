@@ -1,25 +1,17 @@
-"""The ablation of chapter 13: what helps a small uncased BERT to find names?
+"""Chapter 13, "What helps", fig-13-ablation: 13-ablation.json.
 
-    python -m experiments.chapter_13_ablation             # all runs that are still missing
-    python -m experiments.chapter_13_ablation --runs 1    # the next one alone
-    python -m experiments.chapter_13_ablation --seeds 3   # more seeds of the nine variants
+    python -m experiments.chapter_13_ablation
+    python -m experiments.chapter_13_ablation --seeds 0 1 2   # more seeds of the nine variants
 
-Each run trains on a quarter of the training documents for two passes and is scored on half of
-the validation documents, with free and with constrained decoding; the test set isn't touched.
-A variant differs from another in one thing. Nine variants, then other learning rates, by default
-with one seed: 13 runs of about 4 minutes on one core without bfloat16.
-
-notebooks/results/13-ablation.json gets a row after each run, and runs that stand there are not
-made again.
+What helps a small uncased BERT to find names? Each run trains on a quarter of the training
+documents for two passes and is scored on half of the validation documents, with free and with
+constrained decoding. A variant differs from another in one thing. Nine variants, then, with seed 0
+alone, other learning rates: 13 runs of about 4 minutes on one core without bfloat16. A row a run.
 """
 
-import argparse
 import copy
-import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +20,7 @@ from torch import nn
 from transformers import AutoTokenizer, BertForTokenClassification
 from transformers.modeling_outputs import TokenClassifierOutput
 
+from experiments.common import RESULTS, Experiment
 from helpers.data import assets, corpora
 from helpers.data.tagging import (
     SHAPES,
@@ -40,10 +33,21 @@ from helpers.data.tagging import (
     words_from_windows,
 )
 from helpers.models.tagging import ShapeTagger, constrained_viterbi
+from helpers.teaching import environment
 from helpers.training import metrics
 from helpers.training.loop import History, TrainingConfig, predict, train
 
-RESULTS = Path(__file__).parents[1] / "notebooks" / "results" / "13-ablation.json"
+FILE = RESULTS / "13-ablation.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same documents, about 300 pieces in an update, as windows or sentence by sentence",
+    searched="two more learning rates for the plain tagger and for the one with both changes",
+    selected="nothing: all are shown, on half of the validation documents",
+    test="not used",
+    seeds=(0,),
+)
 NAMES = corpora.NER_TAGS
 PIECES, OVERLAP = 128, 32  # of a window; what neighbours share when they are predicted
 N_SHAPES = 2 * len(SHAPES)
@@ -229,7 +233,8 @@ def entity_f1(tags: Sequence[Sequence[int]], split: Dataset) -> float:
     return round(float(result["overall_f1"]), 4)
 
 
-def run(name: str, settings: Settings, seed: int) -> dict:
+def run(variant: str, seed: int) -> dict:
+    settings = (VARIANTS | RATES)[variant]
     conll = corpora.conll2003()
     tokenizer = AutoTokenizer.from_pretrained(assets.path("minilm"))
     training = part(conll["train"], TRAIN_SHARE)
@@ -238,8 +243,6 @@ def run(name: str, settings: Settings, seed: int) -> dict:
     windows = windows_of(tokenizer, validation, settings, OVERLAP)
     tags = tag_sentences(model, windows, validation, settings)
     return {
-        "variant": name,
-        "seed": seed,
         **asdict(settings),
         "f1": entity_f1(tags["constrained"], validation),
         "f1_free": entity_f1(tags["free"], validation),
@@ -249,22 +252,14 @@ def run(name: str, settings: Settings, seed: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=None, help="at most so many")
-    parser.add_argument("--seeds", type=int, default=1, help="of each variant")
-    arguments = parser.parse_args()
-    rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    done = {(row["variant"], row["seed"]) for row in rows}
-    plan = [(name, settings, 0) for name, settings in (VARIANTS | RATES).items()]
-    for seed in range(1, arguments.seeds):
-        plan += [(name, settings, seed) for name, settings in VARIANTS.items()]
-    missing = [(name, settings, s) for name, settings, s in plan if (name, s) not in done]
-    for name, settings, seed in missing[: arguments.runs]:
-        started = time.perf_counter()
-        rows.append(run(name, settings, seed))
-        RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        print(rows[-1], f"{time.perf_counter() - started:.0f} s in all", flush=True)
-    print(f"{len(missing[arguments.runs or len(missing) :])} runs are still missing")
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    environment.set_up()
+    plan = [
+        {"variant": name, "seed": seed}
+        for seed in arguments.seeds
+        for name in (VARIANTS | RATES if seed == 0 else VARIANTS)
+    ]
+    EXPERIMENT.fill(FILE, arguments, plan, run)
 
 
 if __name__ == "__main__":

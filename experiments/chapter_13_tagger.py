@@ -1,48 +1,55 @@
-"""The run of chapter 13's own tagger, without shapes, by the definitions of the chapter itself.
+"""Chapter 13, "Fine-tuning" and "Tags that make sense together": 13-tagger.json, 13-tagger.npz.
 
     python -m experiments.chapter_13_tagger
 
-Trains on every fifth training document, one pass, and keeps what the tagger says:
+Trains the chapter's own tagger, without shapes, on every fifth training document, one pass, and
+keeps what it says:
 
-    notebooks/results/13-tagger.npz     log-probabilities (words, 9) in half precision, of half of
-                                        the validation documents, and of the sentences of eighteen
-                                        of them, read one by one
-    notebooks/results/13-tagger.json    the losses, the tags of the chapter's own texts, and the
-                                        entities that transformers' pipeline finds with the folder
+    13-tagger.npz     log-probabilities (words, 9) in half precision, of half of the validation
+                      documents, and of the sentences of eighteen of them, read one by one
+    13-tagger.json    the losses, the tags of the chapter's own texts, and the entities that
+                      transformers' pipeline finds with the folder
 
 One core takes about three minutes.
-
-The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
-script can't drift apart.
 """
 
-import contextlib
-import json
+from types import SimpleNamespace
 
 import numpy as np
 
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from experiments.common import RESULTS, Experiment, definitions
 
-CHAPTER = NOTEBOOKS / "13-named-entity-recognition.ipynb"
-FILE = RESULTS / "13-tagger.json"
+FILE, ARRAYS = RESULTS / "13-tagger.json", RESULTS / "13-tagger.npz"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE, ARRAYS),
+    reads="windows of every fifth training document",
+    searched="nothing",
+    selected="nothing: the last weights are kept",
+    test="not used",
+    seeds=(0,),
+)
+
+
+def tagged(c: SimpleNamespace) -> dict:
+    """The small part; the arrays go to their file."""
+    model, history = c.fine_tune(c.train_windows)
+    arrays = {name: c.word_scores(model, *pair) for name, pair in c.parts.items()}
+    halves = {name: np.concatenate(rows).astype(np.float16) for name, rows in arrays.items()}
+    np.savez_compressed(ARRAYS, **halves)
+    return {
+        "losses": [round(loss, 4) for loss in history.losses],
+        "training_seconds": round(history.seconds),
+        "tags": {name: c.tag_words(model, rows) for name, rows in c.texts.items()},
+        "pipelines": c.hand_over(model, c.few),
+    }
 
 
 def main() -> None:
-    with contextlib.chdir(CHAPTER.parent):
-        c = definitions(CHAPTER)
-        model, history = c.fine_tune(c.train_windows)
-        arrays = {name: c.word_scores(model, *pair) for name, pair in c.parts.items()}
-        run = {
-            "losses": [round(loss, 4) for loss in history.losses],
-            "training_seconds": round(history.seconds),
-            "tags": {name: c.tag_words(model, rows) for name, rows in c.texts.items()},
-            "pipelines": c.hand_over(model, c.few),
-        }
-    halves = {name: np.concatenate(rows).astype(np.float16) for name, rows in arrays.items()}
-    np.savez_compressed(FILE.with_suffix(".npz"), **halves)
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in run.items())
-    FILE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-    print(f"{len(history.losses)} updates, {run['training_seconds']} s of training")
+    EXPERIMENT.parser().parse_args()
+    c = definitions("13")
+    EXPERIMENT.make(FILE, lambda: tagged(c))
 
 
 if __name__ == "__main__":

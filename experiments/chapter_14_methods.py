@@ -1,35 +1,43 @@
-"""The comparison of fine-tuning methods in chapter 14, with the definitions of the chapter itself.
+"""Chapter 14, "Five methods at one budget", fig-14-rates and fig-14-methods: 14-methods.json.
 
-    python -m experiments.chapter_14_methods [number of runs]
+    python -m experiments.chapter_14_methods
 
 2,000 movie-review sentences, two passes, 250 updates of 16. First every method with four or five
 learning rates, with a seed of their own and on the validation sentences; while no rate of a method
 is better than the one at an end of its grid, the next one is tried too. Then, with the best rate
 of each, five seeds on the validation and test sentences, frozen features among them; and LoRA of
 two other ranks at the rate chosen for rank 8, three seeds. Each run is a process of its own, so
-that its peak memory is its own.
+that its peak memory is its own. A row a run.
 
-Every run adds a row to notebooks/results/14-methods.json, and one that stands there isn't
-repeated, so the script can be stopped and started again. On one core a run takes about two and a
-half minutes, of full fine-tuning three and a half, of frozen features one: the rates 60 minutes,
-the 25 runs with the chosen rates 60, and the 6 of the other ranks 15.
+On one core a run takes about two and a half minutes, of full fine-tuning three and a half, of
+frozen features one: the rates 60 minutes, the 25 runs with the chosen rates 60, and the 6 of the
+other ranks 15.
 """
 
-import json
 import multiprocessing
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from experiments.common import RESULTS, Experiment, definitions
 from helpers.training.history import peak_memory
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
 
-CHAPTER = NOTEBOOKS / "14-parameter-efficient-and-multi-task.ipynb"
 FILE = RESULTS / "14-methods.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same 2,000 sentences of a seed for all methods",
+    searched="five or six learning rates of each method, four penalties of the frozen features' "
+    "classifier; LoRA's other ranks take the rate of rank 8",
+    selected="the validation sentences, with a seed (100) that isn't used again",
+    test="accuracy of every run at the chosen rates",
+    seeds=(0, 1, 2, 3, 4),
+)
 SENTENCES, EPOCHS = 2000, 2
 RATES = {
     "full": (5e-5, 1e-4, 2e-4, 4e-4, 1e-3),
@@ -38,10 +46,10 @@ RATES = {
     "BitFit": (4e-4, 1e-3, 2e-3, 5e-3),
 }
 LADDER = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 4e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
-RATE_SEED, SEEDS, RANK_SEEDS = 100, range(5), range(3)
+RATE_SEED = 100
+RANK_SEEDS = 3  # the first of the seeds
 RANK, OTHER_RANKS = 8, (1, 64)
 PENALTIES = (0.03, 0.1, 0.3, 1.0)  # of the frozen features' classifier; higher is weaker
-KEY = ("kind", "method", "rate", "rank", "seed")
 
 
 def rate_runs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -65,19 +73,19 @@ def is_rate_run(row: dict[str, Any], method: str) -> bool:
     return row["kind"] == "rate" and row["method"] == method
 
 
-def later_runs(rates: dict[str, float]) -> list[dict[str, Any]]:
+def later_runs(rates: dict[str, float], seeds: list[int]) -> list[dict[str, Any]]:
     """The runs at the chosen rates, seed by seed; those of the ranks after three seeds."""
     final = [
         {"kind": "final", "method": method, "rate": rate, "rank": RANK, "seed": seed}
-        for seed in SEEDS
+        for seed in seeds
         for method, rate in {"frozen": None, **rates}.items()
     ]
     ranks = [
         {"kind": "rank", "method": "LoRA", "rate": rates["LoRA"], "rank": rank, "seed": seed}
-        for seed in RANK_SEEDS
+        for seed in seeds[:RANK_SEEDS]
         for rank in OTHER_RANKS
     ]
-    early = [settings for settings in final if settings["seed"] in RANK_SEEDS]
+    early = [settings for settings in final if settings["seed"] in seeds[:RANK_SEEDS]]
     return early + ranks + [settings for settings in final if settings not in early]
 
 
@@ -87,30 +95,23 @@ def training_sentences(c, seed: int):
     return c.sentences["train"].select(generator.permutation(len(c.sentences["train"]))[:SENTENCES])
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
-    """One row of the results; called in a process of its own."""
-    c = definitions(CHAPTER)
-    train = training_sentences(c, settings["seed"])
+def run(kind: str, method: str, rate: float | None, rank: int, seed: int) -> dict[str, Any]:
+    """The rest of a row; called in a process of its own."""
+    c = definitions("14")
+    train = training_sentences(c, seed)
     validation, test = c.sentences["validation"], c.sentences["test"]
-    method, chosen_rate = settings["method"], settings["kind"] != "rate"
     started = time.perf_counter()
     features, y = c.frozen_features(train), train["labels"][:]
     seconds = time.perf_counter() - started
     if method == "frozen":
-        return settings | frozen(c, features, y, validation, test) | {"seconds": round(seconds, 1)}
+        return frozen(c, features, y, validation, test) | {"seconds": round(seconds, 1)}
     model, history = c.fine_tune(
-        method,
-        train,
-        c.fit_probe(features, y),
-        settings["rate"],
-        epochs=EPOCHS,
-        seed=settings["seed"],
-        rank=settings["rank"],
+        method, train, c.fit_probe(features, y), rate, epochs=EPOCHS, seed=seed, rank=rank
     )
-    return settings | {
+    return {
         "trainable": c.trainable(model),
         "validation": round(c.accuracy(model, validation), 4),
-        "test": round(c.accuracy(model, test), 4) if chosen_rate else None,
+        "test": round(c.accuracy(model, test), 4) if kind != "rate" else None,
         "loss": round(float(np.mean(history.losses[-50:])), 4),
         "seconds": round(history.seconds, 1),
         "peak_memory": history.peak_memory,
@@ -132,37 +133,26 @@ def frozen(c, features, y, validation, test) -> dict[str, Any]:
     }
 
 
-def read() -> list[dict[str, Any]]:
-    return json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
-
-
-def write(rows: list[dict[str, Any]]) -> None:
-    rows = sorted(rows, key=lambda row: [str(row[name]) for name in KEY])
-    FILE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-
-
-def missing(rows: list[dict[str, Any]], c) -> list[dict[str, Any]]:
-    """The runs still to do; those at the chosen rates wait until all rates were tried."""
-    done = [{name: row[name] for name in KEY} for row in rows]
-    first = [settings for settings in rate_runs(rows) if settings not in done]
-    if first:
+def plan(c, seeds: list[int], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs that choose the rates; once they stand, those at the chosen rates too."""
+    first = rate_runs(rows)
+    if any(not any(settings.items() <= row.items() for row in rows) for settings in first):
         return first
-    rates = c.chosen_rates(pd.DataFrame(rows))
-    return [settings for settings in later_runs(rates) if settings not in done]
+    return first + later_runs(c.chosen_rates(pd.DataFrame(rows)), seeds)
 
 
-def main(limit: int | None) -> None:
-    c = definitions(CHAPTER)
+def main() -> None:
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    c = definitions("14")
     fresh = {"max_workers": 1, "max_tasks_per_child": 1}
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"), **fresh) as pool:
-        count = 0
-        while (limit is None or count < limit) and (waiting := missing(read(), c)):
-            started = time.perf_counter()
-            row = pool.submit(run, waiting[0]).result()
-            write([*read(), row])
-            count += 1
-            print(row, f"{time.perf_counter() - started:.0f} s", flush=True)
+        EXPERIMENT.fill(
+            FILE,
+            arguments,
+            partial(plan, c, arguments.seeds),
+            lambda **settings: pool.submit(run, **settings).result(),
+        )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    main()

@@ -1,6 +1,6 @@
-"""Joint against separate training in chapter 14, with the definitions of the chapter itself.
+"""Chapter 14, "Joint against separate", fig-14-uneven: 14-multitask.json.
 
-    python -m experiments.chapter_14_multitask [number of runs]
+    python -m experiments.chapter_14_multitask
 
 Two tasks, the sentiment of reviews and the entities of newswire, in 375 updates of 16. First three
 learning rates for the joint model and for each task alone, on the validation sets. Then, at the
@@ -9,26 +9,32 @@ each task, the joint model against two separate ones that share its updates, and
 trained on one task after the other. "uneven": 200 reviews beside 1,800 newswire sentences,
 separate models and joint ones at three temperatures.
 
-Every run adds a row to notebooks/results/14-multitask.json, and one that stands there isn't
-repeated, so the script can be stopped and started again. A run on both tasks takes about four
-minutes on one core, one on one task two: the rates 25 minutes, "even" 35, "uneven" 45.
+A row a run. One on both tasks takes about four minutes on one core, one on one task two: the rates
+25 minutes, "even" 35, "uneven" 45.
 """
 
-import json
 import math
-import sys
-import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from experiments.common import RESULTS, Experiment, definitions
 
-CHAPTER = NOTEBOOKS / "14-parameter-efficient-and-multi-task.ipynb"
 FILE = RESULTS / "14-multitask.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same sentences of a seed for joint and separate models, 375 updates in all for each",
+    searched="three learning rates for the joint model and for each task alone",
+    selected="the validation sets, with a seed (100) that isn't used again",
+    test="accuracy and entity F1 of every run at the chosen rates",
+    seeds=(0, 1, 2),
+)
 UPDATES = 375
-RATES, RATE_SEED, SEEDS = (1e-4, 2e-4, 4e-4), 100, range(3)
+RATES, RATE_SEED = (1e-4, 2e-4, 4e-4), 100
 SIZES = {  # training sentences of each task
     "rate": {"sentiment": 1000, "entities": 1000},
     "even": {"sentiment": 1000, "entities": 1000},
@@ -52,11 +58,11 @@ def rate_runs() -> list[dict[str, Any]]:
     ]
 
 
-def later_runs(rates: dict[str, float]) -> list[dict[str, Any]]:
+def later_runs(rates: dict[str, float], seeds: list[int]) -> list[dict[str, Any]]:
     """The runs at the chosen rates, seed by seed."""
     runs, both = [], ["sentiment", "entities"]
     for kind in ("even", "uneven"):
-        for seed in SEEDS:
+        for seed in seeds:
             settings = ["joint", "in a row"] if kind == "even" else ["τ = 1", "τ = 2", "τ = ∞"]
             base = {"kind": kind, "seed": seed}
             runs += [
@@ -107,45 +113,30 @@ def fit(c, settings: dict[str, Any]):
     return model, history.seconds, round(float(np.mean(data.tasks == 0)), 3)
 
 
-def run(c, settings: dict[str, Any]) -> dict[str, Any]:
+def run(c, **settings: Any) -> dict[str, Any]:
     model, seconds, share = fit(c, settings)
-    row = settings | {"share of sentiment": share, "seconds": round(seconds, 1)}
+    row = {"share of sentiment": share, "seconds": round(seconds, 1)}
     split, prefix = ("validation", "") if settings["kind"] == "rate" else ("test", "test ")
     held_out = {"sentiment": c.sentences[split], "entities": c.encoded_news(split)}
     found = c.scores(model, held_out, c.true_tags(split))
     return row | {prefix + name: round(score, 4) for name, score in found.items()}
 
 
-def read() -> list[dict[str, Any]]:
-    return json.loads(FILE.read_text("utf-8")) if FILE.exists() else []
-
-
-def write(rows: list[dict[str, Any]]) -> None:
-    rows = sorted(rows, key=lambda row: [str(row[name]) for name in KEY])
-    text = json.dumps(rows, indent=1, ensure_ascii=False)
-    FILE.write_text(text + "\n", encoding="utf-8")
-
-
-def missing(rows: list[dict[str, Any]], c) -> list[dict[str, Any]]:
-    """The runs still to do; those at the chosen rates wait until all rates were tried."""
-    done = [{name: row[name] for name in KEY} for row in rows]
-    first = [settings for settings in rate_runs() if settings not in done]
-    if first:
+def plan(c, seeds: list[int], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs that choose the rates; once they stand, those at the chosen rates too."""
+    first = rate_runs()
+    if any(not any(settings.items() <= row.items() for row in rows) for settings in first):
         return first
     tried = pd.DataFrame(rows)
     rates = {name: c.chosen_rate(tried, name) for name in ("joint", "sentiment", "entities")}
-    return [settings for settings in later_runs(rates) if settings not in done]
+    return first + later_runs(rates, seeds)
 
 
-def main(limit: int | None) -> None:
-    c, count = definitions(CHAPTER), 0
-    while (limit is None or count < limit) and (waiting := missing(read(), c)):
-        started = time.perf_counter()
-        row = run(c, waiting[0])
-        write([*read(), row])
-        count += 1
-        print(row, f"{time.perf_counter() - started:.0f} s", flush=True)
+def main() -> None:
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    c = definitions("14")
+    EXPERIMENT.fill(FILE, arguments, partial(plan, c, arguments.seeds), partial(run, c))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    main()

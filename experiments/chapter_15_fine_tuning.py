@@ -1,38 +1,44 @@
-"""Chapter 15 on a fine-tuned MiniLM: remedies against overfitting, a range test, schedules.
+"""Chapter 15, "On MiniLM itself", fig-15-range, "Warm-up and decay": 15-fine-tuning.json.
 
-    python -m experiments.chapter_15_fine_tuning [--runs 2]
+    python -m experiments.chapter_15_fine_tuning
 
-Review sentences, negative or positive; all 22.7 million weights are trained.
+Remedies against overfitting, a range test and schedules on a fine-tuned MiniLM. Review sentences,
+negative or positive; all 22.7 million weights are trained.
 
 - remedies: 300 updates of 8 sentences on 200 sentences (12 passes; 1,600 sentences for "more
-  data"), each remedy alone, three seeds. Three to four minutes a run, 55 in all.
+  data"), each remedy alone. Three to four minutes a run, 55 in all.
 - range_test: 100 updates of 16 with a learning rate that rises from 1e-7 to 1e-2. About 90 s.
-- schedules: one pass over 2,000 sentences, four schedules, three seeds. About 100 s a run, 20
-  minutes in all.
+- schedules: one pass over 2,000 sentences, four schedules. About 100 s a run, 20 minutes in all.
 
-Times are of one core. The strengths of the remedies were set beforehand and not tuned; validation
-texts serve early stopping alone. Writes notebooks/results/15-fine-tuning.json after each run and
-leaves out the runs that it holds already, so `--runs` does the next few.
+Times are of one core. A row a run.
 """
 
-import argparse
-import json
-import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import AutoTokenizer, DataCollatorWithPadding
 
-from helpers.data import assets, corpora
+from experiments import minilm
+from experiments.common import RESULTS, Experiment, read
+from helpers.data import corpora
 from helpers.models.classification import MeanPoolClassifier
+from helpers.teaching import environment
 from helpers.training.loop import TrainingConfig, evaluate, predict, train
 from helpers.training.optim import adamw
 
-RESULTS = Path(__file__).parents[1] / "notebooks" / "results" / "15-fine-tuning.json"
+FILE = RESULTS / "15-fine-tuning.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the same 200 sentences of a seed for all remedies but more data; 2,000 for schedules",
+    searched="nothing: the strengths were set beforehand",
+    selected="nothing but the step at which early stopping stops, on the validation sentences",
+    test="loss and accuracy of every run",
+    seeds=(0, 1, 2),
+)
 POOL = 2000  # sentences that training sets are drawn from, as in the chapter
-SEEDS = 3
 LEARNING_RATE = 1e-4
 FEW, MORE, STEPS = 200, 1600, 300
 # remedy: (sentences, dropout, other settings of TrainingConfig)
@@ -55,28 +61,15 @@ SCHEDULES = {
     "warm-up, cosine": ("cosine", 0.1),
 }
 
-tokenizer = AutoTokenizer.from_pretrained(assets.path("minilm"))
-collate = DataCollatorWithPadding(tokenizer)
-
-
-def encoded(split: Dataset) -> Dataset:
-    columns = tokenizer(list(split["text"]), truncation=True, max_length=128)
-    return Dataset.from_dict({**columns, "label": list(split["label"])})
-
 
 def classifier(seed: int, dropout: float = 0.0) -> MeanPoolClassifier:
     """MiniLM with a head of random weights that `seed` draws."""
     torch.manual_seed(seed)
-    return MeanPoolClassifier.from_pretrained(
-        assets.path("minilm"),
-        num_labels=2,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-    )
+    return minilm.classifier(MeanPoolClassifier, 2, dropout)
 
 
 def test_scores(model: MeanPoolClassifier, test: Dataset) -> dict[str, float]:
-    predictions = predict(model, test, collate_fn=collate)
+    predictions = predict(model, test, collate_fn=minilm.collate)
     accuracy = np.mean(predictions.logits.argmax(-1) == predictions.labels)
     return {"test_loss": round(predictions.loss, 4), "test_accuracy": round(float(accuracy), 4)}
 
@@ -97,34 +90,32 @@ def run_remedy(data: dict[str, Dataset], remedy: str, seed: int) -> dict:
         model,
         data["train"].select(rows),
         config,
-        collate_fn=collate,
-        evaluate_fn=lambda model: evaluate(model, data["validation"], collate_fn=collate),
+        collate_fn=minilm.collate,
+        evaluate_fn=lambda model: evaluate(model, data["validation"], collate_fn=minilm.collate),
     )
     course = [
         {"step": record["step"], "loss": round(record["loss"], 4)} for record in history.evaluations
     ]
     return {
-        "remedy": remedy,
-        "seed": seed,
         **test_scores(model, data["test"]),
         "training_loss": round(float(np.mean(history.losses[-25:])), 5),
         "validation": course,
     }
 
 
-def run_schedule(data: dict[str, Dataset], name: str, seed: int) -> dict:
-    schedule, warmup = SCHEDULES[name]
+def run_schedule(data: dict[str, Dataset], schedule: str, seed: int) -> dict:
+    shape, warmup = SCHEDULES[schedule]
     model = classifier(seed)
     config = TrainingConfig(
         epochs=1,
         batch_size=16,
         learning_rate=LEARNING_RATE,
-        schedule=schedule,
+        schedule=shape,
         warmup_ratio=warmup,
         seed=seed,
     )
-    train(model, data["train"], config, collate_fn=collate)
-    return {"schedule": name, "seed": seed, **test_scores(model, data["test"])}
+    train(model, data["train"], config, collate_fn=minilm.collate)
+    return test_scores(model, data["test"])
 
 
 def run_range_test(data: dict[str, Dataset]) -> dict[str, list[float]]:
@@ -137,7 +128,7 @@ def run_range_test(data: dict[str, Dataset]) -> dict[str, list[float]]:
     for step, rate in enumerate(rates):
         for group in optimizer.param_groups:
             group["lr"] = float(rate)
-        batch = collate([data["train"][int(i)] for i in order[16 * step : 16 * (step + 1)]])
+        batch = minilm.collate([data["train"][int(i)] for i in order[16 * step : 16 * (step + 1)]])
         loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -147,52 +138,22 @@ def run_range_test(data: dict[str, Dataset]) -> dict[str, list[float]]:
     return {"rates": rates.tolist(), "losses": losses}
 
 
-def jobs() -> list[tuple[str, str, int]]:
-    """Every run, as (part of the results, name, seed); a seed of all before the next seed."""
-    found = [("range_test", "", 0)]
-    for seed in range(SEEDS):
-        found += [("remedies", name, seed) for name in REMEDIES]
-        found += [("schedules", name, seed) for name in SCHEDULES]
-    return found
-
-
-def is_done(results: dict, part: str, name: str, seed: int) -> bool:
-    if part == "range_test":
-        return bool(results[part])
-    return any(name in row.values() and row["seed"] == seed for row in results[part])
-
-
-def in_order(results: dict) -> dict:
-    """The same results in the order of the tables above, whatever order they were run in."""
-    for part, key, names in (
-        ("remedies", "remedy", list(REMEDIES)),
-        ("schedules", "schedule", list(SCHEDULES)),
-    ):
-        results[part].sort(
-            key=lambda row, key=key, names=names: (names.index(row[key]), row["seed"])
-        )
-    return results
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, help="how many runs to do now; all by default")
-    wanted = parser.parse_args().runs
-    results = {"remedies": [], "range_test": {}, "schedules": []}
-    if RESULTS.exists():
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    environment.set_up()
     reviews = corpora.movie_reviews(binary=True)
     reviews["train"] = reviews["train"].select(range(POOL))
-    data = {name: encoded(split) for name, split in reviews.items()}
-    for part, name, seed in [job for job in jobs() if not is_done(results, *job)][:wanted]:
-        started = time.perf_counter()
-        if part == "range_test":
-            results[part] = run_range_test(data)
-        else:
-            run = run_remedy if part == "remedies" else run_schedule
-            results[part].append(run(data, name, seed))
-        RESULTS.write_text(json.dumps(in_order(results), indent=1) + "\n", encoding="utf-8")
-        print(part, name, seed, f"{time.perf_counter() - started:.0f} s", flush=True)
+    data = {
+        name: minilm.encoded(split["text"][:], split["label"][:], pieces=128)
+        for name, split in reviews.items()
+    }
+    for seed in arguments.seeds:  # all of a seed before the next one
+        remedies = [{"remedy": name, "seed": seed} for name in REMEDIES]
+        EXPERIMENT.fill(FILE, arguments, remedies, partial(run_remedy, data), part="remedies")
+        schedules = [{"schedule": name, "seed": seed} for name in SCHEDULES]
+        EXPERIMENT.fill(FILE, arguments, schedules, partial(run_schedule, data), part="schedules")
+    if "range_test" not in read(FILE, {}):
+        EXPERIMENT.make(FILE, lambda: run_range_test(data), part="range_test")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The numbers of chapter 15's guide: accuracy, size, latency and training time of six methods.
+"""Chapter 15, "Choosing a model", fig-15-choice: 15-model-choice.json.
 
-    python -m experiments.chapter_15_model_choice [--runs 1]
+    python -m experiments.chapter_15_model_choice
 
-On topics (BBC News) and sentiment (review sentences), with all training texts and one seed:
+Accuracy, size, latency and training time of six methods, on topics (BBC News) and sentiment (review
+sentences), with all training texts:
 
 - majority class, TF-IDF with logistic regression: seconds;
 - MiniLM frozen with logistic regression, MiniLM fine-tuned: about 1 and 4 minutes a task;
@@ -10,33 +11,41 @@ On topics (BBC News) and sentiment (review sentences), with all training texts a
   training: about 5 minutes a task.
 
 About an hour in all on one core, as the stored run, which had other work on the second core. It
-measures time: leave the machine alone. Writes notebooks/results/15-model-choice.json after each
-method and leaves out what it holds already, so `--runs` does the next few.
+measures time: leave the machine alone. A row a method and task.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import Dataset
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, DataCollatorWithPadding
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
+from experiments import minilm
+from experiments.common import RESULTS, Experiment, read
 from helpers.data import assets, corpora
 from helpers.models.classification import MeanPoolClassifier
 from helpers.models.contrastive import mean_pool
+from helpers.teaching import environment
 from helpers.training.loop import TrainingConfig, train
 
-RESULTS = Path(__file__).parents[1] / "notebooks" / "results" / "15-model-choice.json"
+FILE = RESULTS / "15-model-choice.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="whole texts for TF-IDF, 128 pieces for the networks",
+    searched="five penalties of every logistic regression; nothing for fine-tuning and the prompt",
+    selected="the validation texts",
+    test="accuracy, and the time of an answer",
+    seeds=(0,),
+)
 PIECES = 128  # read of a text by the neural methods
 TIMED = 50  # texts, one at a time, for the latency; the median counts
 PROMPTS = {
@@ -166,18 +175,12 @@ def frozen(asset: str) -> Callable[[Task], Trained]:
 
 def fine_tuned(task: Task) -> Trained:
     """One pass over all training texts with the settings of chapter 11, from a random head."""
-    _, tokenizer = load("minilm")
+    tokenizer = minilm.tokenizer()
     torch.manual_seed(0)
-    model = MeanPoolClassifier.from_pretrained(
-        assets.path("minilm"),
-        num_labels=len(set(task.labels["train"])),
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    columns = tokenizer(task.texts["train"], truncation=True, max_length=PIECES)
-    dataset = Dataset.from_dict({**columns, "label": task.labels["train"].tolist()})
+    model = minilm.classifier(MeanPoolClassifier, len(set(task.labels["train"])))
+    dataset = minilm.encoded(task.texts["train"], task.labels["train"].tolist(), PIECES)
     config = TrainingConfig(epochs=1, batch_size=8, learning_rate=1e-4, seed=0)
-    train(model, dataset, config, collate_fn=DataCollatorWithPadding(tokenizer))
+    train(model, dataset, config, collate_fn=minilm.collate)
     model.eval()
 
     def predict(texts: list[str], batch_size: int) -> np.ndarray:
@@ -256,31 +259,25 @@ def gflops(size: int = 2048) -> float:
     return 2 * size**3 / float(np.median(times)) / 1e9
 
 
+def run(task: str, method: str) -> dict:
+    loaded = load_task(task)
+    started = time.perf_counter()
+    trained = METHODS[method](loaded)
+    seconds = time.perf_counter() - started
+    return {"train_seconds": round(seconds, 1)} | measure(trained, loaded)
+
+
+def speed() -> dict:
+    return {"threads": torch.get_num_threads(), "gflops": round(gflops(), 1)}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, help="how many methods to measure now; all by default")
-    wanted = parser.parse_args().runs
-    results = {"machine": {}, "rows": []}
-    if RESULTS.exists():
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    results["machine"] = results["machine"] or {
-        "threads": torch.get_num_threads(),
-        "gflops": round(gflops(), 1),
-    }
-    done = {(row["task"], row["method"]) for row in results["rows"]}
-    left = [(t, m) for t in TASKS for m in METHODS if (t, m) not in done]
-    for name, method in left[:wanted]:
-        task = load_task(name)
-        started = time.perf_counter()
-        trained = METHODS[method](task)
-        seconds = time.perf_counter() - started
-        row = {"task": name, "method": method, "train_seconds": round(seconds, 1)}
-        results["rows"].append(row | measure(trained, task))
-        results["rows"].sort(
-            key=lambda row: (TASKS.index(row["task"]), list(METHODS).index(row["method"]))
-        )
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        print(results["rows"][-1], flush=True)
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    environment.set_up()
+    if "machine" not in read(FILE, {}):
+        EXPERIMENT.make(FILE, speed, part="machine")
+    plan = [{"task": task, "method": method} for task in TASKS for method in METHODS]
+    EXPERIMENT.fill(FILE, arguments, plan, run, part="rows")
 
 
 if __name__ == "__main__":
