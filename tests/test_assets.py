@@ -62,7 +62,6 @@ def asset_for(path, name, package, members, kind="wheel"):
         members=members,
         licence="MIT",
         source="made by a test",
-        citation="none",
     )
 
 
@@ -433,7 +432,7 @@ def test_an_archive_that_cannot_be_read_is_one_error(
 @example(["..", "..", "etc"], make_zip)
 @example(["", "etc"], make_tar)
 def test_whatever_its_name_a_member_lands_inside_or_is_refused(parts, make):
-    asset = Asset("x", "x", "1", "wheel", "", 0, 0, ("p/*",), "", "", "")
+    asset = Asset("x", "x", "1", "wheel", "", 0, 0, ("p/*",), "", "")
     with tempfile.TemporaryDirectory() as work:
         name = "a.whl" if make is make_zip else "a.tar.gz"
         bundle = make(Path(work, name), {"p/" + "/".join([*parts, "end"]): b"content"})
@@ -584,15 +583,6 @@ def test_another_conversion_makes_the_cache_outdated(root, converted, from_disk)
     cache.fetch(converted)
     folder = cache.fetch(dataclasses.replace(converted, convert=shout_louder))
     assert contents(folder) == SHOUTED | {"config.json": b"{}"}
-
-
-def test_the_package_that_a_conversion_needs_is_asked_for_before_the_download(
-    root, converted, offline
-):
-    needy = dataclasses.replace(converted, needs="no_such_package")
-    with pytest.raises(AssetError, match="pip install no_such_package"):
-        cache.fetch(needy)
-    assert folders(root) == []
 
 
 def test_space_for_a_conversion_is_counted(root, converted, offline, monkeypatch):
