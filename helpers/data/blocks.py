@@ -199,11 +199,13 @@ class _Split:
         self.file.seek(0)
         self._write_header()  # numpy leaves room in it for the first axis to grow
         self.file.close()
-        packer = self.packer
-        packer.check_filled()
-        filled = {"documents": packer.n_documents, "tokens": packer.n_ids}
-        filled |= {"blocks": packer.n_blocks}
-        return filled | {name: self.counts[name] for name in COUNTED}
+        self.packer.check_filled()
+        return {
+            "documents": self.packer.n_documents,
+            "tokens": self.packer.n_ids,
+            "blocks": self.packer.n_blocks,
+            **{name: self.counts[name] for name in COUNTED},
+        }
 
     def _write_header(self) -> None:
         header = {

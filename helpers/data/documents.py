@@ -89,21 +89,18 @@ class StreamedTexts:
 
     def __iter__(self) -> Iterator[str]:
         files = list(self.data_files) if self.data_files else None
-        rows = iter(
-            load_dataset(
-                self.dataset, self.config, data_files=files, split=self.split, streaming=True
-            )
+        rows = load_dataset(
+            self.dataset, self.config, data_files=files, split=self.split, streaming=True
         )
-        first = next(rows, None)
-        if first is not None and self.column not in first:
-            raise ValueError(
-                f"{self.dataset} has no column {self.column!r}, only {sorted(first)}: choose the "
-                "one that holds the text."
-            )
-        for number, row in enumerate(chain([] if first is None else [first], rows)):
+        for number, row in enumerate(rows):
             yield from in_windows([self._text(number, row)])
 
     def _text(self, number: int, row: Mapping[str, object]) -> str:
+        if self.column not in row:
+            raise ValueError(
+                f"{self.dataset} has no column {self.column!r}, only {sorted(row)}: choose the "
+                "one that holds the text."
+            )
         text = row[self.column]
         if text is None:
             return ""
