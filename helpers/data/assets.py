@@ -19,8 +19,6 @@ from pathlib import Path
 from helpers.data import _asset_cache as cache
 from helpers.data._asset_archive import Asset, AssetError
 
-__all__ = ["ASSETS", "Asset", "AssetError", "main", "path"]
-
 
 def _gguf_to_pretrained(folder: Path) -> None:
     from helpers.data import _asset_gguf  # noqa: PLC0415  wanted once in a cache's life

@@ -26,14 +26,6 @@ from helpers.data.batching import Packer
 from helpers.data.documents import is_held_out
 from helpers.data.vocabulary import count_marks
 
-__all__ = [
-    "Blocks",
-    "block_ends",
-    "prepare_blocks",
-    "read_counts",
-    "vocabulary_size",
-]
-
 SPLITS = ("train", "validation")
 COUNTED = ("empty_documents", "blocks_from_the_end", "unknown_tokens", "marks", "lost_marks")
 CHUNK = 1_000_000  # characters tokenized in one call: enough to keep all threads busy

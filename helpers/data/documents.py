@@ -15,8 +15,6 @@ from typing import Literal
 
 from datasets import load_dataset
 
-__all__ = ["StreamedTexts", "TextFiles", "in_windows", "is_held_out"]
-
 Split = Literal["file", "paragraph"]
 
 WINDOW = 100_000  # characters, some 20,000 tokens: far more than a block takes

@@ -19,24 +19,6 @@ from transformers import PreTrainedTokenizerBase
 from helpers.data.cleaning import UNSPACED
 from helpers.data.masking import IGNORED
 
-__all__ = [
-    "SHAPES",
-    "Entity",
-    "align_labels",
-    "by_document",
-    "check_iob2",
-    "collate_windows",
-    "encode_words",
-    "entities",
-    "may_follow",
-    "split_back",
-    "tag_ids",
-    "to_iob2",
-    "word_shapes",
-    "word_spans",
-    "words_from_windows",
-]
-
 Entity = tuple[str, int, int]  # type, first word, the word behind the last
 Scheme = Literal["IOB2", "IOB1", "BIOES", "BILOU"]
 # What stands in IOB2 for the beginnings of tags in these schemes.
