@@ -659,15 +659,15 @@ def write_gguf(file, model, **changes):
     writer.close()
 
 
-def test_a_gguf_file_becomes_a_folder_that_transformers_loads(tmp_path):
+def test_a_gguf_file_becomes_a_folder_that_transformers_loads(tmp_path, capfd):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from helpers.data._asset_gguf import to_pretrained
-
     model = tiny_llama()
     write_gguf(tmp_path / "tiny.gguf", model)
-    to_pretrained(tmp_path)
+    capfd.readouterr()
+    assets.ASSETS["smollm2"].convert(tmp_path)
+    assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.glob("*.gguf"))
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     expected = model.config.to_dict()
@@ -708,11 +708,9 @@ def test_the_same_gguf_file_gives_the_same_bytes_readable_by_everyone(tmp_path):
     ],
 )
 def test_a_gguf_file_of_another_kind_is_refused(tmp_path, changes, message):
-    from helpers.data._asset_gguf import to_pretrained
-
     write_gguf(tmp_path / "tiny.gguf", tiny_llama(), **changes)
     with pytest.raises(AssetError, match=message):
-        to_pretrained(tmp_path)
+        assets.ASSETS["smollm2"].convert(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["tiny.gguf"]
 
 

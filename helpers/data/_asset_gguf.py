@@ -5,9 +5,8 @@ file. The folder written here has the names and files of the model's page on the
 loads a Llama-style checkpoint from there loads this one: ``transformers``, and the book's own code.
 """
 
-import contextlib
-import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +54,10 @@ def to_pretrained(folder: Path) -> None:
 
 
 def _write_weights(source: Path) -> None:
-    # transformers refuses to save a model that it read from GGUF, and draws bars meanwhile that no
-    # setting turns off.
-    with contextlib.redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(
-            source.parent, gguf_file=source.name, dtype=torch.float32
-        )
-    weights = model.state_dict()
+    model = AutoModelForCausalLM.from_pretrained(
+        source.parent, gguf_file=source.name, dtype=torch.float32
+    )
+    weights = model.state_dict()  # transformers refuses to save a model that was GGUF itself
     del weights["lm_head.weight"]  # the embedding again
     file = source.with_name("model.safetensors")
     save_file(weights, file, metadata={"format": "pt"})
@@ -132,3 +128,7 @@ def _write_tokenizer(fields: dict, folder: Path) -> None:
 
 def _write_json(file: Path, content: dict) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    to_pretrained(Path(sys.argv[1]))

@@ -13,6 +13,7 @@ import argparse
 import difflib
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,9 +22,16 @@ from helpers.data._asset_archive import Asset, AssetError
 
 
 def _gguf_to_pretrained(folder: Path) -> None:
-    from helpers.data import _asset_gguf  # noqa: PLC0415  wanted once in a cache's life
-
-    _asset_gguf.to_pretrained(folder)
+    # In a process of its own: transformers draws bars that no setting turns off, in a notebook as
+    # widgets, and a gigabyte of memory is given back.
+    command = [sys.executable, "-m", "helpers.data._asset_gguf", str(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        said = (run.stderr.strip() or "nothing").splitlines()[-1]
+        raise AssetError(
+            f"Converting {folder} ended with exit code {run.returncode} and said: {said}. A "
+            "negative code is a signal: -9 is most often too little memory; it takes 1.2 GB."
+        )
 
 
 # Whom to cite for each: book/data-and-licences.md, and the docstrings in helpers.data.corpora.
