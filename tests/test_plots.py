@@ -56,6 +56,18 @@ def lab(colour, vision="none"):
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
+def contrast(one, other):
+    """Contrast ratio of two colours, from 1 to 21 (WCAG 2.2, "contrast ratio")."""
+
+    def luminance(colour):
+        rgb = np.asarray(mpl.colors.to_rgb(colour))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ (0.2126, 0.7152, 0.0722)
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
 def a_history(steps=60):
     records = [{"step": s, "epoch": s / 30, "loss": 2.0 / s, "lr": 1e-5} for s in range(1, steps)]
     evaluations = [
@@ -67,7 +79,7 @@ def a_history(steps=60):
 
 def test_text_has_the_contrast_that_small_print_needs():
     for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color"):
-        assert plots.contrast(mpl.rcParams[name], mpl.rcParams["figure.facecolor"]) >= 4.5
+        assert contrast(mpl.rcParams[name], mpl.rcParams["figure.facecolor"]) >= 4.5
 
 
 def test_figures_are_opaque_so_that_the_dark_theme_shows_them_too():
@@ -76,13 +88,13 @@ def test_figures_are_opaque_so_that_the_dark_theme_shows_them_too():
 
 
 def test_contrast_of_black_and_white_is_21():
-    assert plots.contrast("white", "black") == pytest.approx(21.0)
-    assert plots.contrast("#777777", "white") == pytest.approx(4.48, abs=0.005)
+    assert contrast("white", "black") == pytest.approx(21.0)
+    assert contrast("#777777", "white") == pytest.approx(4.48, abs=0.005)
 
 
 @pytest.mark.parametrize("colour", plots.PALETTE)
 def test_lines_stand_out_from_the_background(colour):
-    assert plots.contrast(colour, plots.BACKGROUND) >= 3.0
+    assert contrast(colour, plots.BACKGROUND) >= 3.0
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(plots.PALETTE, 2)))
@@ -131,18 +143,9 @@ def test_history_of_one_step():
     assert losses.get_lines()[1].get_ydata().tolist() == [0.5]
 
 
-def test_history_of_chosen_metrics():
-    _, metrics = plots.history(a_history(), keys=["f1"])
-    assert [line.get_label() for line in metrics.get_lines()] == ["f1"]
-    assert metrics.get_ylabel() == "f1"
-
-
 def test_history_errors():
     with pytest.raises(ValueError, match="no training loss to plot"):
         plots.history(SimpleNamespace(records=[], evaluations=[]))
-    for keys in (["bleu"], "f1"):
-        with pytest.raises(ValueError, match=rf"{keys[0]}.*\['accuracy', 'f1'\]"):
-            plots.history(a_history(), keys=keys)
 
 
 def test_confusion_matrix_shows_counts_and_shares_of_the_row():
@@ -160,15 +163,14 @@ def test_confusion_matrix_draws_where_it_is_told():
     assert plots.confusion_matrix([0, 1], [1, 1], ["a", "b"], ax=ax) is ax
 
 
-def test_text_on_the_heat_map_can_be_read():
-    ax = plots.confusion_matrix(
-        [0] * 20 + [1] * 20, [0] * 11 + [1] * 9 + [1] * 13 + [0] * 7, ["a", "b"]
-    )
+@pytest.mark.parametrize("right", [0, 20, 40, 55, 60, 66, 68, 69, 72, 100])
+def test_text_on_the_heat_map_can_be_read_on_every_shade(right):
+    ax = plots.confusion_matrix([0] * 100 + [1], [0] * right + [1] * (101 - right), ["a", "b"])
     image, colours = ax.get_images()[0], []
     for text in ax.texts:
         column, row = text.get_position()
         ground = image.to_rgba(image.get_array())[int(row), int(column)][:3]
-        colours.append(plots.contrast(text.get_color(), ground))
+        colours.append(contrast(text.get_color(), ground))
     assert min(colours) >= 4.0
 
 

@@ -8,6 +8,7 @@ import fnmatch
 import gzip
 import importlib.util
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -50,10 +51,8 @@ class Asset:
     members: tuple[str, ...]
     licence: str
     source: str
-    citation: str
     # Replaces the members in their folder by the files kept; renamed when those files change.
     convert: Callable[[Path], None] | None = None
-    needs: str = ""  # the package that ``convert`` imports
     raw: int = 0  # of the members that ``convert`` replaces, in bytes
 
     @property
@@ -231,8 +230,7 @@ def _opened(file: BinaryIO, name: str) -> Iterator[Members]:
 
 
 def _take(asset: Asset, members: Members, pattern: str, folder: Path) -> None:
-    wildcard = min((at for c in "*?[" if (at := pattern.find(c)) >= 0), default=len(pattern))
-    prefix = pattern[: pattern.rfind("/", 0, wildcard) + 1]
+    prefix = re.match(r"([^*?[]*/)?", pattern)[0]
     for name in _matching(asset, members, pattern):
         relative = PurePosixPath(name.removeprefix(prefix))
         target = folder / relative

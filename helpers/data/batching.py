@@ -6,8 +6,6 @@ from itertools import chain
 import numpy as np
 import torch
 
-__all__ = ["Packer", "collate_causal", "pack", "stack_blocks"]
-
 
 def pack(
     documents: Iterable[Sequence[int]], block_size: int, *, separator: int, start: int | None = None

@@ -26,14 +26,6 @@ from helpers.data.batching import Packer
 from helpers.data.documents import is_held_out
 from helpers.data.vocabulary import count_marks
 
-__all__ = [
-    "Blocks",
-    "block_ends",
-    "prepare_blocks",
-    "read_counts",
-    "vocabulary_size",
-]
-
 SPLITS = ("train", "validation")
 COUNTED = ("empty_documents", "blocks_from_the_end", "unknown_tokens", "marks", "lost_marks")
 CHUNK = 1_000_000  # characters tokenized in one call: enough to keep all threads busy
@@ -199,11 +191,13 @@ class _Split:
         self.file.seek(0)
         self._write_header()  # numpy leaves room in it for the first axis to grow
         self.file.close()
-        packer = self.packer
-        packer.check_filled()
-        filled = {"documents": packer.n_documents, "tokens": packer.n_ids}
-        filled |= {"blocks": packer.n_blocks}
-        return filled | {name: self.counts[name] for name in COUNTED}
+        self.packer.check_filled()
+        return {
+            "documents": self.packer.n_documents,
+            "tokens": self.packer.n_ids,
+            "blocks": self.packer.n_blocks,
+            **{name: self.counts[name] for name in COUNTED},
+        }
 
     def _write_header(self) -> None:
         header = {

@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict
 
 from helpers.data import assets, cleaning, disk
 from helpers.data.cleaning import Report, clean, split
@@ -75,12 +75,9 @@ def bbc_news() -> DatasetDict:
     copies = cleaning.near_copies([f"{a[0]}\n{a[1]}" for a in articles])
     kept = [article for i, article in enumerate(articles) if i not in copies]
     headlines, bodies, labels = zip(*kept, strict=True)
+    texts = [f"{headline}\n{body}" for headline, body, _ in kept]
     columns = {"headline": headlines, "body": bodies, "label": labels}
-    features = Features(
-        headline=Value("string"), body=Value("string"), label=ClassLabel(names=[*NEWS_CLASSES])
-    )
-    texts = [f"{headline}\n{body}" for headline, body in zip(headlines, bodies, strict=True)]
-    return _datasets(columns, features, cleaning.split_rows(texts, labels))
+    return _datasets(columns, NEWS_CLASSES, cleaning.split_rows(texts, labels))
 
 
 def movie_reviews(binary: bool = False) -> DatasetDict:
@@ -109,9 +106,9 @@ def movie_reviews(binary: bool = False) -> DatasetDict:
     Raises:
         AssetError: the corpus is not cached whole and cannot be fetched.
     """
-    file = Path(assets.path("movie-reviews")) / "movieReviewSnippets_GroundTruth.txt"
+    file = Path(assets.path("movie-reviews"), "movieReviewSnippets_GroundTruth.txt")
     by_words: dict[tuple[str, ...], tuple[str, float]] = {}
-    for line in _lines(file):
+    for line in decode(file).splitlines():
         _, rating, text = line.split("\t")
         by_words.setdefault(cleaning.words(text), (text.strip(), float(rating)))
     texts, ratings = zip(*by_words.values(), strict=True)
@@ -124,11 +121,8 @@ def movie_reviews(binary: bool = False) -> DatasetDict:
             split: [i for i in chosen if labels[i] != neutral] for split, chosen in rows.items()
         }
         labels = [int(label > neutral) for label in labels]
-        names = ("negative", "positive")
-    features = Features(
-        text=Value("string"), rating=Value("float64"), label=ClassLabel(names=[*names])
-    )
-    return _datasets({"text": texts, "rating": ratings, "label": labels}, features, rows)
+        names = REVIEW_CLASSES
+    return _datasets({"text": texts, "rating": ratings, "label": labels}, names, rows)
 
 
 def chinese_reviews() -> DatasetDict:
@@ -153,7 +147,7 @@ def chinese_reviews() -> DatasetDict:
     folder = Path(assets.path("chinese-reviews"))
     by_characters: dict[str, set[tuple[str, int]]] = {}
     for label, name in enumerate(("neg.txt", "pos.txt")):
-        for line in _lines(folder / name):
+        for line in decode(folder / name).splitlines():
             by_characters.setdefault(cleaning.characters(line), set()).add((line.strip(), label))
     del by_characters[""]
     # The same words can stand with other punctuation; which of them stays must not depend on
@@ -164,9 +158,8 @@ def chinese_reviews() -> DatasetDict:
     )
     kept = [review for i, review in enumerate(reviews) if i not in copies]
     texts, labels = zip(*kept, strict=True)
-    features = Features(text=Value("string"), label=ClassLabel(names=[*REVIEW_CLASSES]))
     columns = {"text": texts, "label": labels}
-    return _datasets(columns, features, cleaning.split_rows(texts, labels))
+    return _datasets(columns, REVIEW_CLASSES, cleaning.split_rows(texts, labels))
 
 
 def conll2003() -> DatasetDict:
@@ -208,19 +201,11 @@ def _news(file: Path) -> list[str]:
         return decode(file, "cp1252").split("\n")
 
 
-def _lines(file: Path) -> list[str]:
-    return decode(file).splitlines()
-
-
 def _datasets(
-    columns: dict[str, Sequence], features: Features, rows: dict[str, list[int]]
+    columns: dict[str, Sequence], classes: Sequence[str], rows: dict[str, list[int]]
 ) -> DatasetDict:
-    return DatasetDict(
-        {
-            split: Dataset.from_dict(
-                {name: [column[i] for i in chosen] for name, column in columns.items()},
-                features=features,
-            )
-            for split, chosen in rows.items()
-        }
-    )
+    splits = {}
+    for part, chosen in rows.items():
+        taken = {name: [column[i] for i in chosen] for name, column in columns.items()}
+        splits[part] = Dataset.from_dict(taken).cast_column("label", ClassLabel(names=[*classes]))
+    return DatasetDict(splits)

@@ -6,7 +6,7 @@ says in JSON what was read; two corpora of the same description hold the same te
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
 from itertools import chain, groupby
@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 from datasets import load_dataset
-
-__all__ = ["StreamedTexts", "TextFiles", "in_windows", "is_held_out"]
 
 Split = Literal["file", "paragraph"]
 
@@ -89,30 +87,22 @@ class StreamedTexts:
 
     def __iter__(self) -> Iterator[str]:
         files = list(self.data_files) if self.data_files else None
-        rows = iter(
-            load_dataset(
-                self.dataset, self.config, data_files=files, split=self.split, streaming=True
-            )
+        rows = load_dataset(
+            self.dataset, self.config, data_files=files, split=self.split, streaming=True
         )
-        first = next(rows, None)
-        if first is not None and self.column not in first:
-            raise ValueError(
-                f"{self.dataset} has no column {self.column!r}, only {sorted(first)}: choose the "
-                "one that holds the text."
-            )
-        for number, row in enumerate(chain([] if first is None else [first], rows)):
-            yield from in_windows([self._text(number, row)])
-
-    def _text(self, number: int, row: Mapping[str, object]) -> str:
-        text = row[self.column]
-        if text is None:
-            return ""
-        if not isinstance(text, str):
-            raise TypeError(
-                f"Row {number} of {self.dataset} has a {type(text).__name__} in the column "
-                f"{self.column!r}; expected text."
-            )
-        return text
+        for number, row in enumerate(rows):
+            if self.column not in row:
+                raise ValueError(
+                    f"{self.dataset} has no column {self.column!r}, only {sorted(row)}: choose the "
+                    "one that holds the text."
+                )
+            text = row[self.column]
+            if not isinstance(text, str | None):
+                raise TypeError(
+                    f"Row {number} of {self.dataset} has a {type(text).__name__} in the column "
+                    f"{self.column!r}; expected text."
+                )
+            yield from in_windows([text or ""])
 
     def describe(self) -> dict[str, str]:
         """The attributes that are set; of local files, which it reads, as of `TextFiles`."""

@@ -9,8 +9,6 @@ import torch
 
 from helpers.data.batching import stack_blocks
 
-__all__ = ["IGNORED", "FixedMasks", "MaskedCollator", "mask_tokens"]
-
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 
 

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-__all__ = ["MixedBatches", "task_probabilities"]
-
 CHUNK = 50  # batches sorted together: enough to group by length, few enough to keep chance
 
 

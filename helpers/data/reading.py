@@ -23,6 +23,7 @@ from helpers.data.tagging import SCHEMES, Scheme, to_iob2
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 TAG = re.compile(r"O|[A-Z]-.+")
+LINE_END = re.compile(r"\r\n|\n|\r")  # and no others, as `splitlines` has them
 
 
 def read_texts(
@@ -59,26 +60,23 @@ def read_texts(
     wanted = [text, *([label] if label else []), *keep]
     rows = []
     for file in _paths(files):
-        lines = _table(file, decode(file, encoding), delimiter)
-        for where, found in lines:
+        for where, found in _table(file, decode(file, encoding), delimiter):
             missing = [name for name in wanted if name not in found]
             if missing:
                 raise ValueError(
                     f"{where}: there is no column {missing[0]!r}, only {', '.join(found)}. Name "
                     "yours as text=…, label=…; if they stand in one, say delimiter=';' or '\\t'."
                 )
-            rows.append({"source": where} | {name: _value(found[name]) for name in wanted})
-    columns = {"text": [row[text] for row in rows], "source": [row["source"] for row in rows]}
-    features = {"text": Value("string"), "source": Value("string")}
+            rows.append((where, {name: _value(found[name]) for name in wanted}))
+    columns = {"text": [row[text] for _, row in rows], "source": [where for where, _ in rows]}
+    columns |= {name: [row[name] for _, row in rows] for name in keep}
+    features = Features(dict.fromkeys(columns, Value("string")))
     if label:
-        pairs = [(row["source"], row[label].strip()) for row in rows]
-        names = _classes(pairs, labels, "label", "labels")
-        columns["label"] = [names.index(name) for _, name in pairs]
-        features["label"] = ClassLabel(names=names)
-    for name in keep:
-        columns[name] = [row[name] for row in rows]
-        features[name] = Value("string")
-    return Dataset.from_dict(columns, features=Features(features))
+        found = [row[label].strip() for _, row in rows]
+        pairs = [*zip(columns["source"], found, strict=True)]
+        features["label"] = ClassLabel(names=_classes(pairs, labels, "label", "labels"))
+        columns["label"] = features["label"].str2int(found)
+    return Dataset.from_dict(columns, features=features)
 
 
 def read_conll(
@@ -125,17 +123,16 @@ def read_conll(
         if name.startswith("B-")
     ]
     found = _classes(pairs, types, "type of entity", "types")
-    names = ["O", *(f"{prefix}-{name}" for name in found for prefix in "BI")]
-    numbers = {name: i for i, name in enumerate(names)}
+    tag_names = ClassLabel(names=["O", *(f"{prefix}-{name}" for name in found for prefix in "BI")])
     columns = {
         "tokens": [sentence["tokens"] for sentence in sentences],
-        "ner_tags": [[numbers[name] for name in sentence["tags"]] for sentence in sentences],
+        "ner_tags": [tag_names.str2int(sentence["tags"]) for sentence in sentences],
         "document": [sentence["document"] for sentence in sentences],
         "source": [sentence["lines"][0] for sentence in sentences],
     }
     features = Features(
         tokens=List(Value("string")),
-        ner_tags=List(ClassLabel(names=names)),
+        ner_tags=List(tag_names),
         document=Value("int32"),
         source=Value("string"),
     )
@@ -216,24 +213,21 @@ def _csv_rows(file: Path, content: str, delimiter: str) -> Iterator[tuple[str, d
 
 def _json_rows(file: Path, content: str) -> Iterator[tuple[str, dict[str, Any]]]:
     as_list = content.lstrip().startswith("[")
-    try:
-        if as_list:
-            rows = [(f"{file}, item {i}", row) for i, row in enumerate(json.loads(content))]
-        else:
-            rows = []
-            for number, line in enumerate(re.split(r"\r\n|\n|\r", content), start=1):
-                if line.strip():
-                    rows.append((f"{file}, line {number}", json.loads(line)))
-    except json.JSONDecodeError as error:
-        place = error.lineno if as_list else number
-        raise ValueError(
-            f"{file}, line {place}: no JSON ({error.msg}). Expected an object a line, such as "
-            '{"text": "…", "label": "…"}.'
-        ) from error
-    for where, row in rows:
-        if not isinstance(row, dict):
-            raise ValueError(f"{where}: {str(row)[:40]!r} is no object with named values.")
-        yield where, row
+    for number, piece in enumerate([content] if as_list else LINE_END.split(content), start=1):
+        if not piece.strip():
+            continue
+        try:
+            found = json.loads(piece)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{file}, line {number + error.lineno - 1}: no JSON ({error.msg}). Expected an "
+                'object a line, such as {"text": "…", "label": "…"}.'
+            ) from error
+        for i, row in enumerate(found if as_list else [found]):
+            where = f"{file}, " + (f"item {i}" if as_list else f"line {number}")
+            if not isinstance(row, dict):
+                raise ValueError(f"{where}: {str(row)[:40]!r} is no object with named values.")
+            yield where, row
 
 
 def _classes(
@@ -269,8 +263,7 @@ def _sentences(files: list[Path], token: int, tag: int, encoding: str) -> Iterat
         tokens: list[str] = []
         tags: list[str] = []
         lines: list[str] = []
-        content = re.split(r"\r\n|\n|\r", decode(file, encoding))
-        for number, line in enumerate([*content, ""], start=1):
+        for number, line in enumerate([*LINE_END.split(decode(file, encoding)), ""], start=1):
             where = f"{file}, line {number}"
             row = line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
             starts = row[0] == "-DOCSTART-"

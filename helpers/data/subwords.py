@@ -7,7 +7,7 @@ method, the unigram language model, is in ``helpers.data.unigram``.
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 
 Pair = tuple[str, str]
@@ -37,8 +37,7 @@ def train_bpe(word_counts: Mapping[str, int], vocab_size: int) -> list[Pair]:
     """
     alphabet = alphabet_of(word_counts)
     words = [list(word) for word in word_counts]
-    _check_size(vocab_size, alphabet)
-    merges, _ = learn_merges(words, [*word_counts.values()], alphabet, vocab_size, join=_join)
+    merges, _ = learn_merges(words, [*word_counts.values()], alphabet, vocab_size)
     return merges
 
 
@@ -54,7 +53,7 @@ def bpe_segment(word: str, ranks: Mapping[Pair, int]) -> list[str]:
         pair = min(pairwise(pieces), key=lambda pair: ranks.get(pair, len(ranks)))
         if pair not in ranks:
             break
-        pieces = merge(pieces, pair, _join(*pair))
+        pieces = merge(pieces, pair, "".join(pair))
     return pieces
 
 
@@ -97,11 +96,9 @@ def train_wordpiece(word_counts: Mapping[str, int], vocab_size: int) -> list[str
     plain = alphabet_of(word_counts)
     marked = {CONTINUES + letter for word in word_counts for letter in word[1:]}
     alphabet = [*plain, *sorted(marked)]
-    _check_size(vocab_size, alphabet)
     words = [[word[0], *(CONTINUES + letter for letter in word[1:])] for word in word_counts]
-    _, vocabulary = learn_merges(
-        words, [*word_counts.values()], alphabet, vocab_size, join=_join_marked
-    )
+    counts = [*word_counts.values()]
+    _, vocabulary = learn_merges(words, counts, alphabet, vocab_size, mark=CONTINUES)
     return vocabulary
 
 
@@ -172,7 +169,7 @@ def learn_merges(
     alphabet: list[str],
     vocab_size: int,
     *,
-    join: Callable[[str, str], str],
+    mark: str = "",
 ) -> tuple[list[Pair], list[str]]:
     """Merge the most frequent pair of neighbours, again and again: the heart of both trainings.
 
@@ -181,11 +178,19 @@ def learn_merges(
         counts: how often each word occurs, as long as ``words``.
         alphabet: the letters in the order of their ids.
         vocab_size: where to stop; earlier if no pair is left.
-        join: how two pieces are written as one.
+        mark: what the right piece of a pair leaves behind when the two become one.
 
     Returns:
         The merges, and the vocabulary, both in the order of learning.
+
+    Raises:
+        ValueError: ``vocab_size`` is smaller than the alphabet.
     """
+    if vocab_size < len(alphabet):
+        raise ValueError(
+            f"vocab_size is {vocab_size}, but the alphabet alone has {len(alphabet)} entries: give "
+            f"at least {len(alphabet)}, or train on bytes, of which there are 256."
+        )
     ids = {piece: i for i, piece in enumerate(alphabet)}
     pair_counts: Counter[Pair] = Counter()
     holders: dict[Pair, set[int]] = defaultdict(set)  # pair -> words that hold it
@@ -212,7 +217,7 @@ def learn_merges(
                 heapq.heappush(queue, candidate(pair))
             continue
         merges.append(pair)
-        merged = join(*pair)
+        merged = pair[0] + pair[1].removeprefix(mark)
         ids.setdefault(merged, len(ids))
         grown = set()
         # Only the words that hold the pair are touched: this is what makes training fast.
@@ -226,14 +231,6 @@ def learn_merges(
         for new in grown:
             heapq.heappush(queue, candidate(new))
     return merges, list(ids)
-
-
-def _join(left: str, right: str) -> str:
-    return left + right
-
-
-def _join_marked(left: str, right: str) -> str:
-    return left + right.removeprefix(CONTINUES)
 
 
 def alphabet_of(word_counts: Mapping[str, int]) -> list[str]:
@@ -254,11 +251,3 @@ def alphabet_of(word_counts: Mapping[str, int]) -> list[str]:
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"the count of {word!r} is {count!r}: expected a positive integer.")
     return sorted({letter for word in word_counts for letter in word})
-
-
-def _check_size(vocab_size: int, alphabet: list[str]) -> None:
-    if vocab_size < len(alphabet):
-        raise ValueError(
-            f"vocab_size is {vocab_size}, but the alphabet alone has {len(alphabet)} entries: give "
-            f"at least {len(alphabet)}, or train on bytes, of which there are 256."
-        )

@@ -6,6 +6,8 @@ entity's type behind (Tjong Kim Sang and Veenstra, EACL 1999).
 
 import difflib
 from collections.abc import Sequence
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -16,24 +18,6 @@ from transformers import PreTrainedTokenizerBase
 
 from helpers.data.cleaning import UNSPACED
 from helpers.data.masking import IGNORED
-
-__all__ = [
-    "SHAPES",
-    "Entity",
-    "align_labels",
-    "by_document",
-    "check_iob2",
-    "collate_windows",
-    "encode_words",
-    "entities",
-    "may_follow",
-    "split_back",
-    "tag_ids",
-    "to_iob2",
-    "word_shapes",
-    "word_spans",
-    "words_from_windows",
-]
 
 Entity = tuple[str, int, int]  # type, first word, the word behind the last
 Scheme = Literal["IOB2", "IOB1", "BIOES", "BILOU"]
@@ -127,7 +111,11 @@ def encode_words(
             and labels or shapes of different numbers (the message names the sentence); an
             overlap that leaves no room for new pieces.
     """
-    _check_tokenizer(tokenizer)
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"{type(tokenizer).__name__} is a slow tokenizer and doesn't know which word a piece "
+            "belongs to (word_ids). Load the fast one, with AutoTokenizer and a tokenizer.json."
+        )
     _check_sentences(sentences, {"labels": labels, "shapes": shapes})
     content = max_length - tokenizer.num_special_tokens_to_add()
     if not 0 <= overlap < content:
@@ -150,9 +138,8 @@ def encode_words(
         "input_ids": encoded["input_ids"],
         "attention_mask": encoded["attention_mask"],
         "sentence": owners,
-        "words": _count_once(word_ids, owners, overlap),
+        "words": _count_once(word_ids, owners, overlap, sentences),
     }
-    _check_covered(columns, sentences)
     if labels is not None:
         columns["labels"] = [
             [IGNORED if word == IGNORED else labels[owner][word] for word in words]
@@ -204,14 +191,12 @@ def by_document(sentences: Sequence[Sequence[Any]], documents: Sequence[int]) ->
     if len(documents) != len(sentences):
         raise ValueError(f"{len(sentences)} sentences and documents for {len(documents)}.")
     joined: dict[int, list[Any]] = {}
-    previous = None
-    for values, number in zip(sentences, documents, strict=True):
-        if number in joined and number != previous:
+    for number, rows in groupby(zip(documents, sentences, strict=True), key=itemgetter(0)):
+        if number in joined:
             raise ValueError(
                 f"The sentences of document {number} don't stand together: sort by document first."
             )
-        joined.setdefault(number, []).extend(values)
-        previous = number
+        joined[number] = [value for _, values in rows for value in values]
     return list(joined.values())
 
 
@@ -225,11 +210,10 @@ def split_back(values: Sequence[Sequence[Any]], lengths: Sequence[int]) -> list[
     Raises:
         ValueError: the sentences have more or fewer words than the documents.
     """
-    flat = [value for document in values for value in document]
-    if sum(lengths) != len(flat):
-        raise ValueError(f"The sentences have {sum(lengths)} words, the documents {len(flat)}.")
-    ends = np.cumsum(lengths, dtype=int)
-    return [flat[end - n : end] for end, n in zip(ends, lengths, strict=True)]
+    if sum(lengths) != (n_words := sum(map(len, values))):
+        raise ValueError(f"The sentences have {sum(lengths)} words, the documents {n_words}.")
+    words = chain.from_iterable(values)
+    return [list(islice(words, n)) for n in lengths]
 
 
 def collate_windows(examples: Sequence[dict[str, Any]], pad_id: int = 0) -> dict[str, torch.Tensor]:
@@ -396,14 +380,6 @@ def to_iob2(tags: Sequence[str], scheme: Scheme, places: Sequence[str]) -> list[
     return converted
 
 
-def _check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
-    if not tokenizer.is_fast:
-        raise ValueError(
-            f"{type(tokenizer).__name__} is a slow tokenizer and doesn't know which word a piece "
-            "belongs to (word_ids). Load the fast one, with AutoTokenizer and a tokenizer.json."
-        )
-
-
 def _check_sentences(
     sentences: Sequence[Sequence[str]], values: dict[str, Sequence[Sequence[int]] | None]
 ) -> None:
@@ -426,7 +402,10 @@ def _check_sentences(
 
 
 def _count_once(
-    word_ids: Sequence[Sequence[int | None]], owners: Sequence[int], overlap: int
+    word_ids: Sequence[Sequence[int | None]],
+    owners: Sequence[int],
+    overlap: int,
+    sentences: Sequence[Sequence[str]],
 ) -> list[list[int]]:
     """For each piece of each window the word that it stands for, each word once."""
     firsts: dict[tuple[int, int], int] = {}  # (sentence, word) -> its first piece's place
@@ -442,20 +421,14 @@ def _count_once(
             if firsts.setdefault(key, place) == place and margin > best.get(key, (-1,))[0]:
                 best[key] = margin, window, piece
         previous, length = owner, len(real)
+    for number, words in enumerate(sentences):
+        for word, text in enumerate(words):
+            if (number, word) not in best:
+                raise ValueError(
+                    f"Sentence {number}: the tokenizer gives no piece for word {word}, {text!r}. "
+                    "Leave the word out, or put the unknown token in its place."
+                )
     counted = [[IGNORED] * len(row) for row in word_ids]
     for (_, word), (_, window, piece) in best.items():
         counted[window][piece] = word
     return counted
-
-
-def _check_covered(columns: dict[str, list[Any]], sentences: Sequence[Sequence[str]]) -> None:
-    found: list[set[int]] = [set() for _ in sentences]
-    for sentence, words in zip(columns["sentence"], columns["words"], strict=True):
-        found[sentence] |= set(words)
-    for number, words in enumerate(sentences):
-        lost = [word for word in range(len(words)) if word not in found[number]]
-        if lost:
-            raise ValueError(
-                f"Sentence {number}: the tokenizer gives no piece for word {lost[0]}, "
-                f"{words[lost[0]]!r}. Leave the word out, or put the unknown token in its place."
-            )

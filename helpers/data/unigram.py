@@ -6,11 +6,13 @@ its pieces' probabilities; a word's is the sum over its segmentations. Logarithm
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from helpers.data.subwords import alphabet_of
 
 LONGEST = 12  # letters of the longest piece in the first vocabulary
+SEEDS = 4  # times as many pieces in the first vocabulary as in the last
+KEPT = 0.75  # share of the pieces that survive a round of pruning
 
 
 def viterbi(word: str, log_p: Mapping[str, float]) -> tuple[list[str], float]:
@@ -47,7 +49,11 @@ def forward(word: str, log_p: Mapping[str, float]) -> list[float]:
     Raises:
         ValueError: no sequence of pieces spells the word.
     """
-    return _forward(word, log_p, _edges(word, log_p))
+    alpha = [0.0] + [-math.inf] * len(word)
+    for i, j, piece in _edges(word, log_p):
+        alpha[j] = _log_add(alpha[j], alpha[i] + log_p[piece])
+    _check_reached(word, alpha)
+    return alpha
 
 
 def expected_counts(
@@ -68,60 +74,49 @@ def expected_counts(
     expected: dict[str, float] = defaultdict(float)
     likelihood = 0.0
     for word, count in word_counts.items():
-        edges = list(_edges(word, log_p))
-        alpha = _forward(word, log_p, edges)
+        alpha = forward(word, log_p)
         likelihood += count * alpha[-1]
         # beta[i]: log-probability that pieces spell the letters from i on.
         beta = [-math.inf] * len(word) + [0.0]
-        for i, j, piece in reversed(edges):
+        for i, j, piece in reversed([*_edges(word, log_p)]):
             onward = log_p[piece] + beta[j]
             beta[i] = _log_add(beta[i], onward)
             expected[piece] += count * math.exp(alpha[i] + onward - alpha[-1])
     return dict(expected), likelihood
 
 
-def train_unigram(
-    word_counts: Mapping[str, int],
-    vocab_size: int,
-    *,
-    seed_size: int | None = None,
-    keep: float = 0.75,
-) -> dict[str, float]:
+def train_unigram(word_counts: Mapping[str, int], vocab_size: int) -> dict[str, float]:
     """Start from many frequent substrings, and prune those that the likelihood misses least.
 
-    Each round makes two steps of EM and keeps the best ``keep`` of the pieces; letters always
-    stay, so that every word of the corpus can be spelt.
+    Training begins with four times as many pieces as it ends with. Each round makes two steps of
+    EM and keeps the best three quarters of the pieces; letters always stay, so that every word of
+    the corpus can be spelt.
 
     Args:
         word_counts: how often each word occurs.
         vocab_size: pieces to end with, letters included.
-        seed_size: pieces to start with; by default four times ``vocab_size``.
-        keep: share of the pieces that survive a round, between 0 and 1.
 
     Returns:
         Log-probability of each piece.
 
     Raises:
-        ValueError: there is no word, a count isn't a positive integer, ``vocab_size`` is smaller
-            than the alphabet or larger than ``seed_size``, or ``keep`` isn't between 0 and 1.
+        ValueError: there is no word, a count isn't a positive integer, or ``vocab_size`` is
+            smaller than the alphabet.
     """
     letters = set(alphabet_of(word_counts))
-    seed_size = 4 * vocab_size if seed_size is None else seed_size
-    if not len(letters) <= vocab_size <= seed_size:
+    if vocab_size < len(letters):
         raise ValueError(
             f"vocab_size is {vocab_size}: expected at least {len(letters)}, the size of the "
-            f"alphabet, and at most seed_size, {seed_size}."
+            "alphabet."
         )
-    if not 0 < keep < 1:
-        raise ValueError(f"keep is {keep}: expected a share between 0 and 1, such as 0.75.")
-    log_p = seed_pieces(word_counts, seed_size)
+    log_p = seed_pieces(word_counts, SEEDS * vocab_size)
     while True:
         for _ in range(2):
             counts, _ = expected_counts(word_counts, log_p)
             log_p = _maximise(counts, letters)
         if len(log_p) <= vocab_size:
             return log_p
-        size = max(vocab_size, int(keep * len(log_p)))
+        size = max(vocab_size, int(KEPT * len(log_p)))
         loss = {piece: counts[piece] * _worth(piece, log_p) for piece in log_p}
         ranked = sorted(log_p, key=lambda piece: (piece not in letters, -loss[piece], piece))
         log_p = {piece: log_p[piece] for piece in ranked[:size]}
@@ -155,23 +150,11 @@ def _worth(piece: str, log_p: Mapping[str, float]) -> float:
     return log_p[piece] - viterbi(piece, others)[1]
 
 
-def _forward(
-    word: str, log_p: Mapping[str, float], edges: Iterable[tuple[int, int, str]]
-) -> list[float]:
-    alpha = [0.0] + [-math.inf] * len(word)
-    for i, j, piece in edges:
-        alpha[j] = _log_add(alpha[j], alpha[i] + log_p[piece])
-    _check_reached(word, alpha)
-    return alpha
-
-
 def _edges(word: str, log_p: Mapping[str, float]) -> Iterator[tuple[int, int, str]]:
     """(i, j, word[i:j]) for each piece that stands in the word, in the order of i."""
-    longest = min(len(word), LONGEST)
     for i in range(len(word)):
-        for j in range(i + 1, min(i + longest, len(word)) + 1):
-            piece = word[i:j]
-            if piece in log_p:
+        for j in range(i + 1, min(i + LONGEST, len(word)) + 1):
+            if (piece := word[i:j]) in log_p:
                 yield i, j, piece
 
 

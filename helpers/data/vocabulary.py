@@ -22,14 +22,6 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from helpers.data.subwords import CONTINUES
 
-__all__ = [
-    "SPECIAL_TOKENS",
-    "as_it_stands",
-    "count_marks",
-    "learn_wordpiece",
-    "leave_prompts_open",
-]
-
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",

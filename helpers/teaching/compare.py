@@ -44,17 +44,15 @@ def difference(got: Any, expected: Any, *, rtol: float = 1e-4, atol: float = 1e-
 
 
 def _of_containers(got: Any, expected: Any, **tolerance: float) -> str:
-    if isinstance(expected, Mapping):
-        missing, extra = len(expected.keys() - got.keys()), len(got.keys() - expected.keys())
-        if missing or extra:
-            return f"of its keys, {missing} are missing and {extra} do not belong"
-        parts = [(key, got[key], expected[key]) for key in expected]
-    else:
+    if not isinstance(expected, Mapping):
         if len(got) != len(expected):
             return f"its length is {len(got)}, where {len(expected)} is asked for"
-        parts = zip(range(len(got)), got, expected, strict=True)
-    for key, one, other in parts:
-        if wrong := difference(one, other, **tolerance):
+        got, expected = dict(enumerate(got)), dict(enumerate(expected))
+    missing, extra = len(expected.keys() - got.keys()), len(got.keys() - expected.keys())
+    if missing or extra:
+        return f"of its keys, {missing} are missing and {extra} do not belong"
+    for key in expected:
+        if wrong := difference(got[key], expected[key], **tolerance):
             return f"at [{described(key)}], {wrong}"
     return ""
 

@@ -7,7 +7,7 @@ imports them inside the checks.
 
 from __future__ import annotations
 
-import importlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -33,7 +33,7 @@ class Finding:
     Attributes:
         status: "ok"; "note", which doesn't stop a reader; or "FAIL", which does.
         what: the fact found.
-        remedy: what to do, where the status isn't "ok".
+        remedy: what to do, where the status isn't "ok"; else it isn't printed.
     """
 
     status: str
@@ -41,7 +41,7 @@ class Finding:
     remedy: str = ""
 
     def __str__(self) -> str:
-        arrow = f"\n      -> {self.remedy}" if self.remedy else ""
+        arrow = "" if self.status == "ok" else f"\n      -> {self.remedy}"
         return f"{self.status:<5} {self.what}{arrow}"
 
 
@@ -76,24 +76,23 @@ def _run(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 def check_python() -> Iterator[Finding]:
     """The Python that runs this."""
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    if sys.version_info[:2] >= OLDEST_PYTHON:
-        yield Finding("ok", f"Python {version}")
-        return
-    oldest = ".".join(str(part) for part in OLDEST_PYTHON)
+    version, oldest = (".".join(map(str, v)) for v in (sys.version_info[:3], OLDEST_PYTHON))
     remedy = f"Install Python {oldest} or newer and make a new virtual environment with it."
-    yield Finding("FAIL", f"Python {version} is too old", remedy)
+    fits = sys.version_info[:2] >= OLDEST_PYTHON
+    what = f"Python {version}" + ("" if fits else " is too old")
+    yield Finding("ok" if fits else "FAIL", what, remedy)
 
 
 def check_packages() -> Iterator[Finding]:
     """What the book's own metadata asks for: there, in its range, importable."""
     again = "In the book's folder, run: python -m pip install -e ."
-    command = [sys.executable, "-m", "pip"]
-    known = subprocess.run([*command, "show", PACKAGE], capture_output=True, check=False)
-    if known.returncode:
+    try:
+        importlib.metadata.distribution(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
         yield Finding("FAIL", f"The book's package {PACKAGE} is not installed", again)
         return
-    found = subprocess.run([*command, "check"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pip", "check"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
     # Of other packages' quarrels the book knows nothing.
     wrong = [line for line in found.stdout.splitlines() if line.startswith(f"{PACKAGE} ")]
     for name in MODULES:
@@ -113,11 +112,8 @@ def check_memory() -> Iterator[Finding]:
 
     memory = psutil.virtual_memory()
     what = f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB of memory are free"
-    if memory.available / _GIB >= TIGHT_MEMORY:
-        yield Finding("ok", what)
-    else:
-        remedy = "Tight: close other programs, and run one notebook at a time."
-        yield Finding("note", what, remedy)
+    remedy = "Tight: close other programs, and run one notebook at a time."
+    yield Finding("ok" if memory.available / _GIB >= TIGHT_MEMORY else "note", what, remedy)
 
 
 def check_caches() -> Iterator[Finding]:
@@ -156,8 +152,7 @@ def check_assets() -> Iterator[Finding]:
         yield Finding("FAIL", what, remedy)
         return
     yield Finding("ok", f"Room for the models and corpora: {room}")
-    names = ", ".join(asset.name for asset in missing)
-    size = sum(asset.size for asset in missing) / 1e6
+    size, names = sum(a.size for a in missing) / 1e6, ", ".join(a.name for a in missing)
     what = f"Not fetched yet, or not whole ({size:.0f} MB): {names}"
     yield Finding("note", what, "While online, run: python -m helpers.data.assets fetch --all")
 
@@ -183,11 +178,8 @@ def check_speed() -> Iterator[Finding]:
     fastest = min(timer.repeat(repeat=4, number=calls)) / calls  # other programs disturb it least
     speed = 2 * len(a) ** 3 / fastest / 1e9
     what = f"The CPU multiplies matrices at {speed:.0f} GFLOP/s (fp32)"
-    if speed >= SLOW:
-        yield Finding("ok", what)
-    else:
-        remedy = "Slow: chapters take longer than they say. Close other programs, or use Colab."
-        yield Finding("note", what, remedy)
+    remedy = "Slow: chapters take longer than they say. Close other programs, or use Colab."
+    yield Finding("ok" if speed >= SLOW else "note", what, remedy)
 
 
 def check_machine() -> Iterator[Finding]:

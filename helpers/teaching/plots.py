@@ -6,6 +6,7 @@ Each function takes data, draws on `Axes` and returns them; none of them shows o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -14,24 +15,19 @@ import numpy as np
 import pandas as pd
 import sklearn.metrics
 import torch
-from cycler import cycler
 from matplotlib.axes import Axes
 
-# The book's theme puts pictures on a light ground in dark mode too, so figures are opaque: dark
-# ink on white reads best in both, and on paper.
-BACKGROUND = "#ffffff"
-INK = "#1b1f24"
-GRID = "#d8dce2"
+STYLE = mpl.rc_params_from_file(
+    Path(__file__).with_name("book.mplstyle"), use_default_template=False
+)
+BACKGROUND, INK = STYLE["figure.facecolor"], STYLE["text.color"]
+_CYCLE = STYLE["axes.prop_cycle"].by_key()
+PALETTE, LINE_STYLES, MARKERS = (tuple(_CYCLE[key]) for key in ("color", "linestyle", "marker"))
 
-# Blue and orange first: the pair that every kind of colour vision tells apart. Their lightness
-# differs (CIE L* about 46, 60, 17, 32), so that they differ in grey too, and each has a contrast
-# of at least 3 to the background.
-PALETTE = ("#0072b2", "#e1701a", "#1b2a49", "#00553f")
-LINE_STYLES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D")
-
-# One hue from white to dark: an order that survives printing in grey.
+# One hue from white to dark: an order that survives printing in grey. Where its shade begins on
+# which white is easier to read than ink: both have a contrast of 4 there.
 HEAT_MAP = "Blues"
+DARK = 0.68
 
 _LOSSES = ("loss", "eval_loss")  # the names of an evaluation's loss
 _NOT_METRICS = {"step", "epoch", *_LOSSES}
@@ -39,65 +35,28 @@ _NOT_METRICS = {"step", "epoch", *_LOSSES}
 
 def use_style() -> None:
     """Set matplotlib's `rcParams` to the book's style, for all figures made afterwards."""
-    cycle = cycler(color=PALETTE) + cycler(linestyle=LINE_STYLES) + cycler(marker=MARKERS)
-    mpl.rcParams.update(
-        {
-            "figure.figsize": (7.0, 3.4),
-            "figure.dpi": 120,
-            "figure.facecolor": BACKGROUND,
-            "figure.constrained_layout.use": True,
-            "savefig.facecolor": BACKGROUND,
-            "savefig.pad_inches": 0.12,
-            # The font that matplotlib brings along: the same picture on every machine.
-            "font.family": "DejaVu Sans",
-            "font.size": 9.5,
-            "text.color": INK,
-            "axes.facecolor": BACKGROUND,
-            "axes.edgecolor": INK,
-            "axes.labelcolor": INK,
-            "axes.titlecolor": INK,
-            "axes.titlesize": 10.5,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "axes.prop_cycle": cycle,
-            "grid.color": GRID,
-            "grid.linewidth": 0.8,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            "lines.linewidth": 1.8,
-            "lines.markersize": 4.5,
-            "legend.frameon": False,
-            # Without a fixed salt, the identifiers in an SVG differ from run to run.
-            "svg.hashsalt": "plm-book",
-        }
-    )
+    mpl.rcParams.update(STYLE)
 
 
-def history(history: Any, *, keys: Sequence[str] | None = None) -> tuple[Axes, ...]:
+def history(history: Any) -> tuple[Axes, ...]:
     """Plot a training history: the losses on the left, the evaluated metrics on the right.
 
     Args:
         history: has `records`, a list of dicts with `step` and `loss` (mean cross-entropy in
             nats), and `evaluations`, a list of dicts with `step`, perhaps `loss` or `eval_loss`,
-            and metrics by name.
-        keys: the metrics to plot; all that are numbers by default.
+            and metrics by name, of which those that are numbers are plotted.
 
     Returns:
         The axes of the losses and, where a metric was evaluated, the axes of the metrics.
 
     Raises:
-        ValueError: the history is empty, or it has no metric of the name asked for.
+        ValueError: the history is empty.
     """
     trained = _table(history.records)
     evaluated = _table(history.evaluations)
     if "loss" not in trained:
         raise ValueError("The history holds no training loss to plot: train for a step first.")
-    metrics = [name for name in evaluated if name not in _NOT_METRICS]
-    keys = metrics if keys is None else keys
-    if isinstance(keys, str) or not set(keys) <= set(metrics):
-        raise ValueError(f"keys is {keys!r}; expected a list of names among {metrics}.")
+    keys = [name for name in evaluated if name not in _NOT_METRICS]
     width = 7.0 if keys else 4.5
     _, panels = plt.subplots(1, 2 if keys else 1, figsize=(width, 3.0), squeeze=False)
     axes = tuple(panels[0])
@@ -158,12 +117,10 @@ def confusion_matrix(
     display = sklearn.metrics.ConfusionMatrixDisplay(shares, display_labels=labels)
     display.plot(ax=ax, cmap=HEAT_MAP, xticks_rotation=45, im_kw={"vmin": 0, "vmax": 1})
     for (row, column), text in np.ndenumerate(display.text_):
-        count = counts[row, column]
+        count, share = counts[row, column], shares[row, column]
         # scikit-learn's own choice of colour has a contrast of 2 in the middle of the scale.
-        ground = display.im_.cmap(shares[row, column])
-        ink = max(INK, BACKGROUND, key=lambda colour, ground=ground: contrast(colour, ground))
-        text.set(color=ink, fontsize=8)
-        text.set_text(f"{count}\n{shares[row, column]:.1%}" if count else "0")
+        text.set(color=BACKGROUND if share > DARK else INK, fontsize=8)
+        text.set_text(f"{count}\n{share:.1%}" if count else "0")
     display.im_.colorbar.set_label("share of the true class")
     ax.set(xlabel="predicted class", ylabel="true class")
     plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
@@ -253,24 +210,6 @@ def curve_with_interval(
         ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     ax.legend()
     return ax
-
-
-def contrast(one: Any, other: Any) -> float:
-    """Contrast ratio of two colours, from 1 to 21 (WCAG 2.2, "contrast ratio").
-
-    Args:
-        one: a colour as matplotlib takes it.
-        other: the other colour.
-    """
-    dark, light = sorted((_luminance(one), _luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(colour: Any) -> float:
-    """Relative luminance of an sRGB colour, from 0 to 1 (WCAG 2.2, "relative luminance")."""
-    rgb = np.asarray(mpl.colors.to_rgb(colour))  # (3,)
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def _array(values: Any) -> np.ndarray:
