@@ -366,11 +366,11 @@ def test_bad_prompts_are_refused():
     for arguments, message in (
         ({"input_ids": torch.zeros(1, 0, dtype=torch.int64)}, r"\(1, 0\).*at least one token"),
         ({"input_ids": torch.zeros(3, dtype=torch.int64)}, r"\(3,\)"),
-        ({"input_ids": ids(1, 20)}, "20 tokens and 6 new ones.*24 positions"),
+        ({"input_ids": ids(1, 20)}, "25 tokens.*24 positions"),
         ({"input_ids": torch.tensor([[0, VOCABULARY]])}, "holds 12"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"attention_mask": right_padded}, "padded on the right"),
-        ({"attention_mask": ones[:1]}, r"\(1, 3\), input_ids \(2, 3\)"),
+        ({"attention_mask": ones[:1]}, r"\(1, 3\); expected \(2, 3\)"),
     ):
         given = {"input_ids": ids(2, 3), "max_new_tokens": 6} | arguments
         with pytest.raises(ValueError, match=message):

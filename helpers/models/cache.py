@@ -21,15 +21,9 @@ class LayerCache:
         """Store those of T more tokens, (B, h_kv, T, d_k); return all, (B, h_kv, S, d_k) views.
 
         Raises:
-            ValueError: T more tokens don't fit, or the batch or the heads differ.
+            ValueError: T more tokens don't fit.
         """
         end = self.length + keys.size(2)
-        wanted = (*self.keys.shape[:2], keys.size(2), self.keys.size(3))
-        if keys.shape != wanted or values.shape != wanted:
-            raise ValueError(
-                f"keys {tuple(keys.shape)} and values {tuple(values.shape)} don't fit this cache; "
-                f"expected {wanted}. Make a new cache for another batch or another model."
-            )
         if end > self.keys.size(2):
             raise ValueError(
                 f"the cache has room for {self.keys.size(2)} tokens and holds {self.length}; "
@@ -59,32 +53,16 @@ class KeyValueCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
     ):
-        """Reserve room for `max_length` tokens of each of `batch_size` sequences.
-
-        Raises:
-            ValueError: a size isn't positive.
-        """
+        """Reserve room for `max_length` tokens of each of `batch_size` sequences."""
         shape = (2, n_layers, batch_size, n_kv_heads, max_length, d_k)
-        if min(shape) < 1:
-            raise ValueError(
-                f"a cache of {n_layers} layers, {batch_size} sequences, {n_kv_heads} heads, "
-                f"{max_length} tokens and {d_k} features is empty; expected positive numbers."
-            )
-        self._storage = torch.empty(shape, dtype=dtype, device=device)
-        self.layers = tuple(map(LayerCache, *self._storage))
+        keys, values = torch.empty(shape, dtype=dtype, device=device)
+        self.layers = tuple(map(LayerCache, keys, values))
         self.batch_size = batch_size
-        self.max_length = max_length
 
     @property
     def length(self) -> int:
         """Tokens held, S."""
         return self.layers[0].length
-
-    @property
-    def bytes_per_token(self) -> int:
-        """2 L h_kv d_k numbers for each token of each sequence, in bytes."""
-        numbers = self._storage.numel() // (self.batch_size * self.max_length)
-        return numbers * self._storage.element_size()
 
     def select(self, rows: torch.Tensor) -> None:
         """Let sequence i go on from what sequence rows[i] has read; int64 (B,)."""

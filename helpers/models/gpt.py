@@ -6,20 +6,23 @@ entries of the vocabulary. Masks are boolean, True where a query may look, as in
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from helpers.models._checkpoint import (
-    check_architecture,
-    load_weights,
+    filled,
+    join_attention,
     read_config,
     read_weights,
+    refuse_unless,
+    renamed,
 )
+from helpers.models._checks import CheckedConfig, check_inputs
 from helpers.models.attention import attention_weights, causal_mask, padding_mask
 from helpers.models.cache import KeyValueCache, LayerCache
 from helpers.models.positions import apply_rotary, rotary_angles
@@ -29,34 +32,42 @@ __all__ = [
     "GptBlock",
     "GptConfig",
     "GroupedQueryAttention",
-    "RMSNorm",
+    "RotaryModel",
     "SwiGlu",
     "rms_norm",
 ]
 
 INITIAL_STD = 0.02  # of GPT-2 and Llama
+# The matrices whose output is added to the residual path.
+RESIDUAL_WRITERS = (
+    "attention.output.weight",
+    "feed_forward.down.weight",
+    "feed_forward.outer.weight",
+)
 
-# transformers' names of a Llama checkpoint's tensors, and this module's.
-NAMES = {
-    "model.embed_tokens.": "embedding.",
-    "model.layers.": "blocks.",
-    "model.norm.": "norm.",
-    "lm_head.": "head.",
-    "input_layernorm.": "attention_norm.",
-    "self_attn.q_proj.": "attention.query.",
-    "self_attn.k_proj.": "attention.key.",
-    "self_attn.v_proj.": "attention.value.",
-    "self_attn.o_proj.": "attention.output.",
-    "post_attention_layernorm.": "feed_forward_norm.",
-    "mlp.gate_proj.": "feed_forward.gate.",
-    "mlp.up_proj.": "feed_forward.up.",
-    "mlp.down_proj.": "feed_forward.down.",
-}
+# Parts of a tensor's name, in a Llama checkpoint of transformers and in this module.
+WEIGHT_NAMES = (
+    ("model.embed_tokens.", "embedding."),
+    ("model.layers.", "blocks."),
+    ("model.norm.", "norm."),
+    ("lm_head.", "head."),
+    (".input_layernorm.", ".attention_norm."),
+    (".self_attn.o_proj.", ".attention.output."),
+    (".self_attn.", ".attention."),
+    (".post_attention_layernorm.", ".feed_forward_norm."),
+    (".mlp.gate_proj.", ".feed_forward.gate."),
+    (".mlp.up_proj.", ".feed_forward.up."),
+    (".mlp.down_proj.", ".feed_forward.down."),
+)
 
 
 @dataclass(frozen=True)
-class GptConfig:
-    """What a `Gpt` is made of."""
+class GptConfig(CheckedConfig):
+    """What a `Gpt` is made of.
+
+    Raises:
+        ValueError: a number isn't positive, or the heads don't divide as they must.
+    """
 
     vocab_size: int  # entries of the vocabulary, V
     d_model: int  # features of a token, d
@@ -69,36 +80,21 @@ class GptConfig:
     eps: float = 1e-5  # of the norms
     tie_embeddings: bool = True  # whether the output layer is the embedding's matrix
 
+    causal: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more.")
-        if self.max_positions < 1:
-            raise ValueError(f"max_positions is {self.max_positions}; expected 1 or more.")
-        if self.d_model % (2 * self.n_heads):
-            raise ValueError(
-                f"{self.n_heads} heads don't divide {self.d_model} features into equal parts of an "
-                "even width, which rotary positions need; choose a d_model that is a multiple of "
-                f"{2 * self.n_heads}."
-            )
+        super().__post_init__()
         if self.n_heads % self.n_kv_heads:
             raise ValueError(
                 f"{self.n_heads} query heads can't share {self.n_kv_heads} key and value heads "
                 "equally; choose an n_kv_heads that divides n_heads."
             )
-        if self.rope_base <= 0 or self.eps <= 0:
-            raise ValueError(
-                f"rope_base is {self.rope_base} and eps {self.eps}; expected positive numbers."
-            )
-
-    @property
-    def d_k(self) -> int:
-        """Features of one head."""
-        return self.d_model // self.n_heads
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float = 1e-5) -> torch.Tensor:
     """Each token divided by the root of its mean square (Zhang & Sennrich, 2019, equation 4).
+
+    `torch.nn.RMSNorm` is the same with a learned scale, through a fused kernel.
 
     Args:
         x: (..., d).
@@ -107,19 +103,6 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float = 1e-5) -> torch.
     """
     mean_square = x.square().mean(dim=-1, keepdim=True)  # (..., 1)
     return x * torch.rsqrt(mean_square + eps) * weight
-
-
-class RMSNorm(nn.Module):
-    """`rms_norm` with a learned scale, through torch's fused kernel."""
-
-    def __init__(self, d_model: int, eps: float = 1e-5):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(d_model))
-        self.eps = eps
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(..., d) -> (..., d)."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 class SwiGlu(nn.Module):
@@ -143,9 +126,13 @@ class GroupedQueryAttention(nn.Module):
     h_kv = 1 multi-query attention. Queries and keys are turned by their positions.
     """
 
-    def __init__(self, d_model: int, n_heads: int, n_kv_heads: int):
-        """`n_heads` must divide `d_model`, and `n_kv_heads` must divide `n_heads`."""
+    def __init__(self, d_model: int, n_heads: int, n_kv_heads: int, *, causal: bool = True):
+        """`n_heads` must divide `d_model`, and `n_kv_heads` must divide `n_heads`.
+
+        Without a mask a token sees itself and those before it, or if not `causal` all.
+        """
         super().__init__()
+        self.causal = causal
         d_k = d_model // n_heads
         self.n_heads, self.n_kv_heads = n_heads, n_kv_heads
         # One product makes them all: the three matrices side by side, a head after the other.
@@ -166,7 +153,7 @@ class GroupedQueryAttention(nn.Module):
             x: (B, T, d).
             cos: of the new tokens' positions, from `rotary_angles`: (T, d_k) or (B, 1, T, d_k).
             sin: as `cos`.
-            mask: bool, (T, S) or (B, 1, T, S); causal by default.
+            mask: bool, (T, S) or (B, 1, T or 1, S).
             cache: holds the S - T earlier tokens' keys and values, and gets the new ones'.
 
         Returns:
@@ -176,7 +163,7 @@ class GroupedQueryAttention(nn.Module):
         if cache is not None:
             k, v = cache.append(k, v)  # (B, h_kv, S, d_k)
         n_queries, n_keys = q.size(2), k.size(2)
-        if mask is None and 1 < n_queries < n_keys:
+        if mask is None and self.causal and 1 < n_queries < n_keys:
             # torch's is_causal counts from the first key; our queries are the last T.
             mask = causal_mask(n_queries, n_keys, device=x.device)
         heads = F.scaled_dot_product_attention(
@@ -184,7 +171,8 @@ class GroupedQueryAttention(nn.Module):
             k,
             v,
             attn_mask=mask,
-            is_causal=mask is None and n_queries > 1,  # a single new token sees all
+            # A single new token sees all.
+            is_causal=self.causal and mask is None and n_queries > 1,
             enable_gqa=self.n_kv_heads < self.n_heads,
         )  # (B, h, T, d_k)
         return self.output(heads.transpose(1, 2).flatten(2))
@@ -219,9 +207,9 @@ class GptBlock(nn.Module):
     def __init__(self, config: GptConfig):
         super().__init__()
         d = config.d_model
-        self.attention_norm = RMSNorm(d, config.eps)
+        self.attention_norm = nn.RMSNorm(d, config.eps)
         self.attention = GroupedQueryAttention(d, config.n_heads, config.n_kv_heads)
-        self.feed_forward_norm = RMSNorm(d, config.eps)
+        self.feed_forward_norm = nn.RMSNorm(d, config.eps)
         self.feed_forward = SwiGlu(d, config.d_ff)
 
     def forward(
@@ -237,19 +225,74 @@ class GptBlock(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
-class CachedModel(nn.Module):
-    """What decoders share: an empty cache of their shape, and a look at what they are given.
+class RotaryModel(nn.Module):
+    """What `Gpt` and `ModernBert` share: the way through the blocks, and a decoder's cache.
 
-    Of the subclass it uses `config`, `embedding` and `blocks`.
+    Of the subclass it uses `config`, `embedding`, `blocks` and `norm`.
     """
+
+    def initialise(self) -> None:
+        """Draw the matrices from torch's global generator.
+
+        Normal with standard deviation 0.02; those that write to the residual path are smaller by
+        √(2L), since 2L of them add up there (Radford et al., 2019, section 2.3).
+        """
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                writes = name.endswith(RESIDUAL_WRITERS)
+                shrink = (2 * self.config.n_layers) ** -0.5 if writes else 1.0
+                nn.init.normal_(parameter, std=INITIAL_STD * shrink)
+
+    def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """What the first block reads: ids (B, T) -> (B, T, d)."""
+        return self.embedding(input_ids)
+
+    def hidden(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> torch.Tensor:
+        """The last layer's normalised vectors, (B, T, d); arguments and errors as for `forward`."""
+        past = 0 if cache is None else cache.length
+        check_inputs(input_ids, attention_mask, self.config, past)
+        if cache is not None and cache.batch_size != len(input_ids):
+            raise ValueError(
+                f"the cache was made for a batch of {cache.batch_size}, input_ids has "
+                f"{len(input_ids)} sequences; make a new cache for another batch."
+            )
+        mask, positions = self._mask_and_positions(input_ids, attention_mask, past)
+        cos, sin = rotary_angles(positions, self.config.d_k, base=self.config.rope_base)
+        x = self.embed(input_ids)  # (B, T, d)
+        for i, block in enumerate(self.blocks):
+            x = block(x, cos, sin, mask, None if cache is None else cache.layers[i])
+        return self.norm(x)
+
+    def _mask_and_positions(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, past: int
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """No mask where nothing is padded: attention is faster without one."""
+        n_new, n_all = input_ids.size(1), past + input_ids.size(1)
+        if attention_mask is None or bool((attention_mask == 1).all()):
+            return None, torch.arange(past, n_all, device=input_ids.device)  # (T,)
+        mask = padding_mask(attention_mask)  # (B, 1, 1, S)
+        if self.config.causal:
+            mask = mask & causal_mask(n_new, n_all, device=input_ids.device)  # (B, 1, T, S)
+        # Padding isn't counted, so that a padded sequence gets the positions it has alone.
+        return mask, attention_mask.long().cumsum(1)[:, None, past:].sub(1).clamp(min=0)
 
     def new_cache(self, batch_size: int, max_length: int) -> KeyValueCache:
         """An empty cache of this model's shape, precision and device for `max_length` tokens.
 
         Raises:
-            ValueError: `max_length` exceeds `max_positions`, or a size isn't positive.
+            ValueError: `max_length` exceeds `max_positions`, or the network is an encoder.
         """
         c = self.config
+        if not c.causal:
+            raise ValueError(
+                "An encoder has no use for a cache: a new token changes the vectors of all earlier "
+                "ones. Make the network with causal=True."
+            )
         if max_length > c.max_positions:
             raise ValueError(
                 f"a cache of {max_length} tokens is longer than the model's {c.max_positions} "
@@ -266,70 +309,20 @@ class CachedModel(nn.Module):
             device=weight.device,
         )
 
-    def _layers(self, cache: KeyValueCache | None) -> tuple[LayerCache | None, ...]:
-        return (None,) * len(self.blocks) if cache is None else cache.layers
 
-    def _check(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        cache: KeyValueCache | None,
-        past: int,
-    ) -> None:
-        shape = tuple(input_ids.shape)
-        if input_ids.ndim != 2 or 0 in shape or input_ids.dtype not in (torch.int64, torch.int32):
-            raise ValueError(
-                f"input_ids has shape {shape} and dtype {input_ids.dtype}; expected int64 (B, T) "
-                "with at least one sequence and one token."
-            )
-        low, high = (int(bound) for bound in input_ids.aminmax())
-        if low < 0 or high >= self.config.vocab_size:
-            raise ValueError(
-                f"input_ids holds {low if low < 0 else high}; the model's vocabulary has ids from "
-                f"0 to {self.config.vocab_size - 1}. Use the tokenizer that belongs to it."
-            )
-        n_all = past + shape[1]
-        if n_all > self.config.max_positions:
-            raise ValueError(
-                f"a sequence of {n_all} tokens is longer than the model's "
-                f"{self.config.max_positions} positions; cut it."
-            )
-        if cache is not None and cache.batch_size != shape[0]:
-            raise ValueError(
-                f"the cache was made for a batch of {cache.batch_size}, input_ids has {shape[0]} "
-                "sequences; make a new cache for another batch."
-            )
-        if attention_mask is not None and tuple(attention_mask.shape) != (shape[0], n_all):
-            raise ValueError(
-                f"attention_mask has shape {tuple(attention_mask.shape)}; expected "
-                f"{(shape[0], n_all)}: all tokens so far, {past} in the cache and {shape[1]} new."
-            )
-
-
-class Gpt(CachedModel):
+class Gpt(RotaryModel):
     """Token embedding, blocks, a last norm, and one score for each entry of the vocabulary."""
 
     def __init__(self, config: GptConfig):
-        """Random weights from torch's global generator.
-
-        Matrices are normal with standard deviation 0.02; those that write to the residual path
-        are smaller by √(2L), since 2L of them add up there (Radford et al., 2019, section 2.3).
-        """
+        """Random weights, as `initialise` draws them."""
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.blocks = nn.ModuleList(GptBlock(config) for _ in range(config.n_layers))
-        self.norm = RMSNorm(config.d_model, config.eps)
+        self.norm = nn.RMSNorm(config.d_model, config.eps)
         if not config.tie_embeddings:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:
-                writes = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
-                shrink = (2 * self.config.n_layers) ** -0.5 if writes else 1.0
-                nn.init.normal_(parameter, std=INITIAL_STD * shrink)
+        self.initialise()
 
     def forward(
         self,
@@ -354,117 +347,54 @@ class Gpt(CachedModel):
         """
         return self.logits(self.hidden(input_ids, attention_mask, cache))
 
-    def hidden(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> torch.Tensor:
-        """The last layer's normalised vectors, (B, T, d); arguments and errors as for `forward`."""
-        past = 0 if cache is None else cache.length
-        self._check(input_ids, attention_mask, cache, past)
-        n_new, n_all = input_ids.size(1), past + input_ids.size(1)
-        if attention_mask is None:
-            mask, positions = None, torch.arange(past, n_all, device=input_ids.device)  # (T,)
-        else:
-            # Padding isn't counted, so that a padded sequence gets the positions it has alone.
-            positions = attention_mask.long().cumsum(1)[:, None, past:].sub(1).clamp(min=0)
-            seen = causal_mask(n_new, n_all, device=input_ids.device)
-            mask = seen & padding_mask(attention_mask)  # (B, 1, T, S)
-        cos, sin = rotary_angles(positions, self.config.d_k, base=self.config.rope_base)
-        x = self.embedding(input_ids)  # (B, T, d)
-        for block, layer in zip(self.blocks, self._layers(cache), strict=True):
-            x = block(x, cos, sin, mask, layer)
-        return self.norm(x)
-
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(..., d) -> (..., V); on the positions that are needed alone, since V is large."""
         head = self.embedding if self.config.tie_embeddings else self.head
         return F.linear(hidden, head.weight)
 
     @classmethod
-    def from_pretrained(
-        cls, path: str | os.PathLike[str], *, dtype: torch.dtype = torch.float32
-    ) -> Self:
-        """Load a checkpoint of transformers' LlamaForCausalLM, in evaluation mode, on the CPU.
+    def from_pretrained(cls, path: str | os.PathLike[str]) -> Self:
+        """Load a checkpoint of transformers' LlamaForCausalLM: fp32, CPU, evaluation mode.
 
         Args:
             path: a folder with config.json and safetensors, or a Hugging Face Hub id.
-            dtype: of the weights.
 
         Raises:
-            FileNotFoundError: a file is absent; the message says which.
+            OSError: a file is absent; the message says which.
             ValueError: it is another architecture, or a Llama with parts this module hasn't.
         """
-        settings = read_config(path)
-        check_architecture(settings, "llama", path)
-        config = _llama_config(settings, path)
-        with torch.device("meta"):  # no memory, and no random numbers to be overwritten
-            model = cls(config)
-        model = model.to(dtype).to_empty(device="cpu")
-        load_weights(model, _our_weights(read_weights(path), config), path)
-        return model.eval()
+        theirs = read_config(path, LlamaConfig)
+        config = _config_from(theirs, path)
+        weights, _ = read_weights(path, LlamaForCausalLM, theirs)
+        weights = renamed(weights, WEIGHT_NAMES)
+        join_attention(weights)
+        if config.tie_embeddings:
+            del weights["head.weight"]  # the embedding's matrix once more
+        return filled(cls, config, weights)
 
 
-def _our_weights(theirs: dict[str, torch.Tensor], config: GptConfig) -> dict[str, torch.Tensor]:
-    """A Llama checkpoint's tensors by this module's names."""
-    weights = {}
-    for name, tensor in theirs.items():
-        # Files of early versions hold the rotary frequencies, which the base gives.
-        if not name.endswith("rotary_emb.inv_freq"):
-            weights[_our_name(name)] = tensor
-    if config.tie_embeddings:
-        weights.pop("head.weight", None)  # some files hold the shared matrix twice
-    for i in range(config.n_layers):
-        three = [f"blocks.{i}.attention.{part}.weight" for part in ("query", "key", "value")]
-        if all(name in weights for name in three):
-            joined = torch.cat([weights.pop(name) for name in three])  # (d + 2 h_kv d_k, d)
-            weights[f"blocks.{i}.attention.query_key_value.weight"] = joined
-    return weights
-
-
-def _our_name(name: str) -> str:
-    for theirs, ours in NAMES.items():
-        name = name.replace(theirs, ours)
-    return name
-
-
-def _llama_config(settings: Mapping[str, Any], path: str | os.PathLike[str]) -> GptConfig:
-    """A `GptConfig` from transformers' config.json of a Llama, old or new.
-
-    Raises:
-        ValueError: it asks for something that `Gpt` doesn't compute; the message names it.
-    """
-    heads = settings["num_attention_heads"]
-    # transformers 5 writes rope_parameters; before it were rope_theta and rope_scaling.
-    rope = settings.get("rope_parameters") or {}
-    scaling = settings.get("rope_scaling") or rope
-    d_k = settings["hidden_size"] // heads
-    refused = {
-        "attention_bias": bool(settings.get("attention_bias")),
-        "mlp_bias": bool(settings.get("mlp_bias")),
-        "hidden_act": settings.get("hidden_act", "silu") not in ("silu", "swish"),
-        "head_dim": (settings.get("head_dim") or d_k) != d_k,
-        "rope_scaling": scaling.get("rope_type", scaling.get("type", "default")) != "default",
-        "partial_rotary_factor": rope.get("partial_rotary_factor", 1.0) != 1.0,
-        "quantization_config": bool(settings.get("quantization_config")),
+def _config_from(theirs: LlamaConfig, path: str | os.PathLike[str]) -> GptConfig:
+    """Raises ValueError for something that `Gpt` doesn't compute; the message names it."""
+    rope = theirs.rope_parameters
+    fits = {
+        "attention_bias": not theirs.attention_bias,
+        "mlp_bias": not theirs.mlp_bias,
+        "hidden_act": theirs.hidden_act in ("silu", "swish"),
+        "head_dim": theirs.head_dim == theirs.hidden_size // theirs.num_attention_heads,
+        "rope_parameters": rope["rope_type"] == "default"
+        and rope.get("partial_rotary_factor", 1.0) == 1.0,
     }
-    for name, wrong in refused.items():
-        if wrong:
-            found = settings.get(name, rope or None)
-            raise ValueError(
-                f"{path} has {name} = {found}, which Gpt doesn't compute: it has no biases, silu, "
-                f"heads of d / h features, and plain rotary positions. Choose another checkpoint."
-            )
+    computed = "a Gpt has no biases, silu, heads of d / h features, and plain rotary positions"
+    refuse_unless(fits, theirs, path, computed)
     return GptConfig(
-        vocab_size=settings["vocab_size"],
-        d_model=settings["hidden_size"],
-        n_layers=settings["num_hidden_layers"],
-        n_heads=heads,
-        n_kv_heads=settings.get("num_key_value_heads") or heads,
-        d_ff=settings["intermediate_size"],
-        max_positions=settings["max_position_embeddings"],
-        rope_base=rope.get("rope_theta") or settings.get("rope_theta") or 10_000.0,
-        eps=settings.get("rms_norm_eps", 1e-6),
-        tie_embeddings=bool(settings.get("tie_word_embeddings", False)),
+        vocab_size=theirs.vocab_size,
+        d_model=theirs.hidden_size,
+        n_layers=theirs.num_hidden_layers,
+        n_heads=theirs.num_attention_heads,
+        n_kv_heads=theirs.num_key_value_heads,
+        d_ff=theirs.intermediate_size,
+        max_positions=theirs.max_position_embeddings,
+        rope_base=rope["rope_theta"],
+        eps=theirs.rms_norm_eps,
+        tie_embeddings=theirs.tie_word_embeddings,
     )
