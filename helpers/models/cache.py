@@ -37,7 +37,7 @@ class LayerCache:
 
 
 class KeyValueCache:
-    """One `LayerCache` for each layer; made by `Gpt.new_cache`.
+    """One `LayerCache` for each layer; made by `Llama.new_cache`.
 
     Filled in place, so it serves generation, under `torch.inference_mode` or `no_grad`.
     """

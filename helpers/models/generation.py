@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 import torch
 
-from helpers.models.gpt import RotaryModel
+from helpers.models.llama import RotaryModel
 
 __all__ = ["beam_search", "greedy", "sample", "top_k_filter", "top_p_filter"]
 
@@ -59,7 +59,7 @@ def greedy(
     """The most probable next token, again and again.
 
     Args:
-        model: a `Gpt`, or a causal `ModernBert` in evaluation mode.
+        model: a `Llama`, or a causal `ModernBert` in evaluation mode.
         input_ids: prompts, int64 (B, T), padded on the left.
         max_new_tokens: when to stop at the latest.
         attention_mask: (B, T), 1 at real tokens and 0 at padding; no padding by default.

@@ -39,7 +39,7 @@ from helpers.models._checkpoint import (
 )
 from helpers.models._checks import CheckedConfig
 from helpers.models.cache import KeyValueCache, LayerCache
-from helpers.models.gpt import GroupedQueryAttention, RotaryModel
+from helpers.models.llama import GroupedQueryAttention, RotaryModel
 
 __all__ = ["LanguageModelOutput", "ModernBert", "ModernBertBlock", "ModernBertConfig"]
 

@@ -1,4 +1,4 @@
-"""A decoder in the style of Llama (Touvron et al., arXiv:2302.13971, section 2.2).
+"""A decoder in the form that Llama gave it (Touvron et al., arXiv:2302.13971, section 2.2).
 
 Shapes: B sequences, T new tokens, S tokens so far with the new ones, d features, h query heads and
 h_kv key and value heads of width d_k = d / h, d_ff features inside the feed-forward layer, V
@@ -11,8 +11,8 @@ from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from helpers.models._checkpoint import (
     filled,
@@ -28,10 +28,10 @@ from helpers.models.cache import KeyValueCache, LayerCache
 from helpers.models.positions import apply_rotary, rotary_angles
 
 __all__ = [
-    "Gpt",
-    "GptBlock",
-    "GptConfig",
     "GroupedQueryAttention",
+    "Llama",
+    "LlamaBlock",
+    "LlamaConfig",
     "RotaryModel",
     "SwiGlu",
     "rms_norm",
@@ -62,8 +62,8 @@ WEIGHT_NAMES = (
 
 
 @dataclass(frozen=True)
-class GptConfig(CheckedConfig):
-    """What a `Gpt` is made of.
+class LlamaConfig(CheckedConfig):
+    """What a `Llama` is made of.
 
     Raises:
         ValueError: a number isn't positive, or the heads don't divide as they must.
@@ -201,10 +201,10 @@ class GroupedQueryAttention(nn.Module):
         return q, k, v
 
 
-class GptBlock(nn.Module):
+class LlamaBlock(nn.Module):
     """Causal self-attention and a feed-forward layer, each normalised first and then added."""
 
-    def __init__(self, config: GptConfig):
+    def __init__(self, config: LlamaConfig):
         super().__init__()
         d = config.d_model
         self.attention_norm = nn.RMSNorm(d, config.eps)
@@ -226,7 +226,7 @@ class GptBlock(nn.Module):
 
 
 class RotaryModel(nn.Module):
-    """What `Gpt` and `ModernBert` share: the way through the blocks, and a decoder's cache.
+    """What `Llama` and `ModernBert` share: the way through the blocks, and a decoder's cache.
 
     Of the subclass it uses `config`, `embedding`, `blocks` and `norm`.
     """
@@ -310,15 +310,15 @@ class RotaryModel(nn.Module):
         )
 
 
-class Gpt(RotaryModel):
+class Llama(RotaryModel):
     """Token embedding, blocks, a last norm, and one score for each entry of the vocabulary."""
 
-    def __init__(self, config: GptConfig):
+    def __init__(self, config: LlamaConfig):
         """Random weights, as `initialise` draws them."""
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.blocks = nn.ModuleList(GptBlock(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(LlamaBlock(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.d_model, config.eps)
         if not config.tie_embeddings:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
@@ -363,9 +363,9 @@ class Gpt(RotaryModel):
             OSError: a file is absent; the message says which.
             ValueError: it is another architecture, or a Llama with parts this module hasn't.
         """
-        theirs = read_config(path, LlamaConfig)
+        theirs = read_config(path, transformers.LlamaConfig)
         config = _config_from(theirs, path)
-        weights, _ = read_weights(path, LlamaForCausalLM, theirs)
+        weights, _ = read_weights(path, transformers.LlamaForCausalLM, theirs)
         weights = renamed(weights, WEIGHT_NAMES)
         join_attention(weights)
         if config.tie_embeddings:
@@ -373,8 +373,8 @@ class Gpt(RotaryModel):
         return filled(cls, config, weights)
 
 
-def _config_from(theirs: LlamaConfig, path: str | os.PathLike[str]) -> GptConfig:
-    """Raises ValueError for something that `Gpt` doesn't compute; the message names it."""
+def _config_from(theirs: transformers.LlamaConfig, path: str | os.PathLike[str]) -> LlamaConfig:
+    """Raises ValueError for something that `Llama` doesn't compute; the message names it."""
     rope = theirs.rope_parameters
     fits = {
         "attention_bias": not theirs.attention_bias,
@@ -384,9 +384,9 @@ def _config_from(theirs: LlamaConfig, path: str | os.PathLike[str]) -> GptConfig
         "rope_parameters": rope["rope_type"] == "default"
         and rope.get("partial_rotary_factor", 1.0) == 1.0,
     }
-    computed = "a Gpt has no biases, silu, heads of d / h features, and plain rotary positions"
+    computed = "a Llama has no biases, silu, heads of d / h features, and plain rotary positions"
     refuse_unless(fits, theirs, path, computed)
-    return GptConfig(
+    return LlamaConfig(
         vocab_size=theirs.vocab_size,
         d_model=theirs.hidden_size,
         n_layers=theirs.num_hidden_layers,
