@@ -410,7 +410,7 @@ def test_a_cache_that_doesnt_fit_is_refused():
         model(ids(1, 2), cache=model.new_cache(3, 4))
     with pytest.raises(ValueError, match="33 tokens is longer than the model's 32"):
         model.new_cache(1, 33)
-    other = KeyValueCache(2, 1, 3, 8, 4)
+    other = KeyValueCache(*torch.empty(2, 2, 1, 3, 8, 4))
     with pytest.raises(RuntimeError, match=r"\(3\) must match .*\(2\)"):
         model(ids(1, 2), cache=other)
     cache = model.new_cache(1, 8)

@@ -25,13 +25,13 @@ __all__ = [
     "split_attention",
 ]
 
-Path = str | os.PathLike[str]
+Source = str | os.PathLike[str]  # a folder or a Hub id
 Weights = dict[str, torch.Tensor]  # by name
 Names = Iterable[tuple[str, str]]  # parts of a weight's name: transformers', ours
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def check_architecture(config: Mapping[str, Any], model_type: str, path: Path) -> None:
+def check_architecture(config: Mapping[str, Any], model_type: str, path: Source) -> None:
     """Refuse a config.json of another kind of model before its weights are read.
 
     Old files that name no model_type pass; their weights' names decide.
@@ -48,7 +48,7 @@ def check_architecture(config: Mapping[str, Any], model_type: str, path: Path) -
         )
 
 
-def read_config(path: Path, *kinds: type[PretrainedConfig]) -> PretrainedConfig:
+def read_config(path: Source, *kinds: type[PretrainedConfig]) -> PretrainedConfig:
     """The checkpoint's config.json as transformers completes it, of the kind that it names.
 
     Raises:
@@ -66,7 +66,7 @@ def read_config(path: Path, *kinds: type[PretrainedConfig]) -> PretrainedConfig:
 
 
 def refuse_unless(
-    fits: Mapping[str, bool], config: PretrainedConfig, path: Path, computed: str
+    fits: Mapping[str, bool], config: PretrainedConfig, path: Source, computed: str
 ) -> None:
     """Raise ValueError for the first setting that isn't what our module computes."""
     for name, fit in fits.items():
@@ -78,7 +78,7 @@ def refuse_unless(
 
 
 def read_weights(
-    path: Path,
+    path: Source,
     kind: type[PreTrainedModel],
     config: PretrainedConfig,
     *,
@@ -114,9 +114,12 @@ def read_weights(
         raise ValueError(f"{path} is damaged or cut short ({error}); fetch it again.") from error
     finally:
         logging.set_verbosity(verbosity)
-    missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
-    wrong = [f"missing {n}" for n in sorted(missing) if not re.match(optional or "$", n)]
-    wrong += [f"unexpected {n}" for n in sorted(unexpected) if not re.match(optional or "$", n)]
+    wrong = [
+        f"{what} {name}"
+        for what in ("missing", "unexpected")
+        for name in sorted(info[f"{what}_keys"])
+        if not (optional and re.match(optional, name))
+    ]
     wrong += [
         f"{name} has shape {tuple(found)}, expected {tuple(expected)}"
         for name, found, expected in sorted(info["mismatched_keys"])
@@ -127,7 +130,7 @@ def read_weights(
             f"The weights of {path} don't fit its config.json: {'; '.join(wrong[:4])}{more}. Is it "
             "a checkpoint of this architecture, and whole?"
         )
-    return model.state_dict(), missing
+    return model.state_dict(), set(info["missing_keys"])
 
 
 def renamed(weights: Mapping[str, torch.Tensor], names: Names, *, back: bool = False) -> Weights:

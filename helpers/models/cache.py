@@ -1,6 +1,6 @@
 """The keys and values of the tokens read so far, so that a decoder needn't compute them again.
 
-Shapes: B sequences, h_kv key and value heads of width d_k, S tokens so far.
+Shapes: L layers, B sequences, h_kv key and value heads of width d_k, S tokens so far.
 """
 
 import torch
@@ -42,22 +42,10 @@ class KeyValueCache:
     Filled in place, so it serves generation, under `torch.inference_mode` or `no_grad`.
     """
 
-    def __init__(
-        self,
-        n_layers: int,
-        batch_size: int,
-        n_kv_heads: int,
-        max_length: int,
-        d_k: int,
-        *,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str | None = None,
-    ):
-        """Reserve room for `max_length` tokens of each of `batch_size` sequences."""
-        shape = (2, n_layers, batch_size, n_kv_heads, max_length, d_k)
-        keys, values = torch.empty(shape, dtype=dtype, device=device)
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor):
+        """Takes two uninitialised tensors (L, B, h_kv, max_length, d_k)."""
         self.layers = tuple(map(LayerCache, keys, values))
-        self.batch_size = batch_size
+        self.batch_size = keys.size(1)
 
     @property
     def length(self) -> int:

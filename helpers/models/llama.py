@@ -299,15 +299,8 @@ class RotaryModel(nn.Module):
                 "positions; shorten the prompt or generate fewer tokens."
             )
         weight = self.embedding.weight
-        return KeyValueCache(
-            c.n_layers,
-            batch_size,
-            c.n_kv_heads,
-            max_length,
-            c.d_k,
-            dtype=weight.dtype,
-            device=weight.device,
-        )
+        shape = (2, c.n_layers, batch_size, c.n_kv_heads, max_length, c.d_k)
+        return KeyValueCache(*torch.empty(shape, dtype=weight.dtype, device=weight.device))
 
 
 class Llama(RotaryModel):
