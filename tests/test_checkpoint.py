@@ -105,7 +105,7 @@ def test_a_quantised_checkpoint_is_refused(folder):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"num_hidden_layers": 3}, r"missing encoder\.layer\.2.* and 12 more"),
+        ({"num_hidden_layers": 3}, r"missing encoder\.layer\.2.* and 14 more"),
         ({"num_hidden_layers": 1}, r"unexpected encoder\.layer\.1"),
         ({"type_vocab_size": 3}, r"token_type_.* has shape \(2, 16\), expected \(3, 16\)"),
     ],

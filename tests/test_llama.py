@@ -415,7 +415,7 @@ def test_a_cache_that_doesnt_fit_is_refused():
         model(ids(1, 2), cache=other)
     cache = model.new_cache(1, 8)
     model(ids(1, 3), cache=cache)
-    with pytest.raises(ValueError, match=r"\(1, 2\).*\(1, 5\).*3 in a cache and 2 new"):
+    with pytest.raises(ValueError, match=r"\(1, 2\).*\(1, 5\).*3 tokens in the cache and 2 new"):
         model(ids(1, 2), torch.ones(1, 2, dtype=torch.int64), cache)
 
 

@@ -125,9 +125,9 @@ def read_weights(
         for name, found, expected in sorted(info["mismatched_keys"])
     ]
     if wrong:
-        more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        more = f"; and {len(wrong) - 2} more" if len(wrong) > 2 else ""
         raise ValueError(
-            f"The weights of {path} don't fit its config.json: {'; '.join(wrong[:4])}{more}. Is it "
+            f"The weights of {path} don't fit its config.json: {'; '.join(wrong[:2])}{more}. Is it "
             "a checkpoint of this architecture, and whole?"
         )
     return model.state_dict(), set(info["missing_keys"])

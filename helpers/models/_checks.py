@@ -76,9 +76,10 @@ def check_inputs(
             "positions; truncate it, or split it into parts."
         )
     if attention_mask is not None and tuple(attention_mask.shape) != (shape[0], n_all):
+        parts = f", {past} tokens in the cache and {shape[1]} new" if past else ", as input_ids"
         raise ValueError(
             f"attention_mask has shape {tuple(attention_mask.shape)}; expected "
-            f"{(shape[0], n_all)}: all tokens so far, {past} in a cache and {shape[1]} new."
+            f"{(shape[0], n_all)}{parts}."
         )
 
 
