@@ -20,7 +20,7 @@ from transformers.utils import logging
 
 from helpers.data import assets, corpora
 from helpers.models.generation import greedy
-from helpers.models.gpt import Gpt
+from helpers.models.llama import Llama
 
 BATCH_SIZES = (1, 4)
 
@@ -42,7 +42,7 @@ def seconds_of(write: Callable[[], torch.Tensor], device: torch.device) -> float
     return time.perf_counter() - started
 
 
-def compare(ours: Gpt, theirs: torch.nn.Module, ids: torch.Tensor, new: int, rounds: int) -> None:
+def compare(ours: Llama, theirs: torch.nn.Module, ids: torch.Tensor, new: int, rounds: int) -> None:
     """Print both speeds for one batch, after checking that both write the same tokens."""
     mask = torch.ones_like(ids)
     contenders = {
@@ -75,7 +75,7 @@ def main() -> None:
     logging.set_verbosity_error()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     path = assets.path("smollm2")
-    ours = Gpt.from_pretrained(path).to(device)
+    ours = Llama.from_pretrained(path).to(device)
     theirs = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).to(device).eval()
     theirs.generation_config.eos_token_id = None  # both then write all tokens
     ids = prompts(arguments.prompt).to(device)

@@ -26,7 +26,7 @@ EXPERIMENT = Experiment(
 def surprises(c: SimpleNamespace) -> dict:
     folder, news = c.assets.path("smollm2"), c.corpora.bbc_news()
     tokenizer = c.AutoTokenizer.from_pretrained(folder)
-    model = c.Gpt.from_pretrained(folder).to(c.device)
+    model = c.Llama.from_pretrained(folder).to(c.device)
     texts = news["test"]["body"][: c.ARTICLES]
     encoded = tokenizer(texts, truncation=True, max_length=c.READ)["input_ids"]
     encoded = [ids for ids in encoded if len(ids) == c.READ]

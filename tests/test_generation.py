@@ -17,15 +17,15 @@ from scipy.stats import chisquare
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    LlamaConfig,
     LlamaForCausalLM,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers import LlamaConfig as LibraryConfig
 
 from helpers.data import assets
 from helpers.models.generation import beam_search, greedy, sample, top_k_filter, top_p_filter
-from helpers.models.gpt import Gpt, GptConfig
+from helpers.models.llama import Llama, LlamaConfig
 
 VOCABULARY = 12
 # Logits: no choice is nearer to another one. Rounding moves the tiny models' by about 1e-6.
@@ -40,7 +40,7 @@ def ids(*shape, seed=0):
 def pair(tmp_path_factory, seed=0):
     """The same random weights in transformers' class and in ours."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config = LibraryConfig(
         vocab_size=VOCABULARY,
         hidden_size=16,
         num_hidden_layers=2,
@@ -56,7 +56,7 @@ def pair(tmp_path_factory, seed=0):
     theirs = LlamaForCausalLM(config).eval()
     folder = tmp_path_factory.mktemp("llama")
     theirs.save_pretrained(folder)
-    return Gpt.from_pretrained(folder), theirs
+    return Llama.from_pretrained(folder), theirs
 
 
 @torch.no_grad()
@@ -70,10 +70,10 @@ def lead(model, prompts, new, attention_mask=None) -> float:
     return (best[..., 0] - best[..., 1]).min().item()
 
 
-def random_gpt(seed=0, vocabulary=VOCABULARY, spread=20) -> Gpt:
+def random_llama(seed=0, vocabulary=VOCABULARY, spread=20) -> Llama:
     """In double precision."""
     torch.manual_seed(seed)
-    config = GptConfig(
+    config = LlamaConfig(
         vocab_size=vocabulary,
         d_model=16,
         n_layers=1,
@@ -82,7 +82,7 @@ def random_gpt(seed=0, vocabulary=VOCABULARY, spread=20) -> Gpt:
         d_ff=16,
         max_positions=24,
     )
-    model = Gpt(config)
+    model = Llama(config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2:
@@ -166,7 +166,7 @@ def test_greedy_equals_transformers_on_a_padded_batch(tmp_path_factory):
 @settings(max_examples=15, deadline=None)
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4), seed=seeds)
 def test_a_prompt_gives_the_same_alone_and_in_a_padded_batch(lengths, seed):
-    model, width = random_gpt(seed), max(lengths)
+    model, width = random_llama(seed), max(lengths)
     rows = [ids(n, seed=seed + n) for n in lengths]
     tokens, mask = torch.zeros(len(rows), width, dtype=torch.int64), torch.zeros(len(rows), width)
     for i, row in enumerate(rows):
@@ -177,14 +177,14 @@ def test_a_prompt_gives_the_same_alone_and_in_a_padded_batch(lengths, seed):
 
 
 def test_greedy_is_the_argmax_without_a_cache():
-    model, tokens = random_gpt(3), ids(2, 4)
+    model, tokens = random_llama(3), ids(2, 4)
     for _ in range(10):
         tokens = torch.cat([tokens, model(tokens)[:, -1].argmax(-1, keepdim=True)], dim=1)
     assert torch.equal(greedy(model, tokens[:, :4], 10), tokens[:, 4:])
 
 
 def test_each_sequence_stops_at_its_own_end():
-    model, prompts = random_gpt(5), ids(6, 3, seed=1)
+    model, prompts = random_llama(5), ids(6, 3, seed=1)
     free = greedy(model, prompts, 12)
     ends = {int(free[0, 2]), int(free[1, 5])}
     got = greedy(model, prompts, 12, eos=ends)
@@ -203,7 +203,7 @@ def test_each_sequence_stops_at_its_own_end():
 
 
 def test_draws_follow_the_models_distribution():
-    model, prompt, n = random_gpt(2, spread=12), ids(1, 3), 4000
+    model, prompt, n = random_llama(2, spread=12), ids(1, 3), 4000
     logits = model(prompt)[0, -1].detach() / 0.7
     cases = {
         (None, None): logits,
@@ -236,7 +236,7 @@ def test_draws_follow_the_models_distribution():
 
 
 def test_a_seed_gives_the_same_text_and_leaves_torchs_generator_alone():
-    model, prompt = random_gpt(), ids(2, 3)
+    model, prompt = random_llama(), ids(2, 3)
     state = torch.get_rng_state()
     drawn = [sample(model, prompt, 15, generator=seeded(s)) for s in (0, 0, 1)]
     assert torch.equal(drawn[0], drawn[1])
@@ -245,7 +245,7 @@ def test_a_seed_gives_the_same_text_and_leaves_torchs_generator_alone():
 
 
 def test_sampling_becomes_greedy():
-    model, prompt = random_gpt(4), ids(3, 3)
+    model, prompt = random_llama(4), ids(3, 3)
     expected = greedy(model, prompt, 8)
     for options in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}):
         assert torch.equal(sample(model, prompt, 8, generator=seeded(), **options), expected)
@@ -274,7 +274,7 @@ def every_continuation(model, prompt, n, eos, length_penalty):
 @torch.no_grad()
 def test_a_wide_beam_finds_what_exhaustive_search_finds(length_penalty):
     for seed in range(4):
-        model, prompt = random_gpt(seed, vocabulary=4), torch.tensor([[1, 2, 0]])
+        model, prompt = random_llama(seed, vocabulary=4), torch.tensor([[1, 2, 0]])
         score, tokens = every_continuation(model, prompt, 4, 3, length_penalty)[0]
         found, found_score = beam_search(
             model, prompt, 4, n_beams=4**3, length_penalty=length_penalty, eos=3
@@ -310,7 +310,7 @@ def test_beam_search_equals_transformers(tmp_path_factory):
 @torch.no_grad()
 def test_beams_score_is_its_tokens_score_and_no_worse_than_greedys():
     for seed in range(5):
-        model, prompt = random_gpt(seed), ids(1, 3, seed=seed)
+        model, prompt = random_llama(seed), ids(1, 3, seed=seed)
 
         def mean_log_p(tokens, model=model, prompt=prompt):
             whole = torch.cat([prompt, tokens], dim=1)
@@ -361,16 +361,16 @@ def test_the_search_goes_on_while_a_longer_text_may_be_better():
 
 
 def test_bad_prompts_are_refused():
-    model, ones = random_gpt(), torch.ones(2, 3, dtype=torch.int64)
+    model, ones = random_llama(), torch.ones(2, 3, dtype=torch.int64)
     right_padded = torch.tensor([[1, 1, 1], [1, 1, 0]])
     for arguments, message in (
         ({"input_ids": torch.zeros(1, 0, dtype=torch.int64)}, r"\(1, 0\).*at least one token"),
         ({"input_ids": torch.zeros(3, dtype=torch.int64)}, r"\(3,\)"),
-        ({"input_ids": ids(1, 20)}, "20 tokens and 6 new ones.*24 positions"),
+        ({"input_ids": ids(1, 20)}, "25 tokens.*24 positions"),
         ({"input_ids": torch.tensor([[0, VOCABULARY]])}, "holds 12"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"attention_mask": right_padded}, "padded on the right"),
-        ({"attention_mask": ones[:1]}, r"\(1, 3\), input_ids \(2, 3\)"),
+        ({"attention_mask": ones[:1]}, r"\(1, 3\); expected \(2, 3\)"),
     ):
         given = {"input_ids": ids(2, 3), "max_new_tokens": 6} | arguments
         with pytest.raises(ValueError, match=message):
@@ -379,7 +379,7 @@ def test_bad_prompts_are_refused():
 
 
 def test_bad_settings_are_refused():
-    model, prompt = random_gpt(), ids(1, 3)
+    model, prompt = random_llama(), ids(1, 3)
     for settings_, message in (
         ({"temperature": 0.0}, "temperature is 0.0.*call greedy"),
         ({"temperature": -1.0}, "temperature is -1"),
@@ -403,7 +403,7 @@ def test_smollm2_writes_what_transformers_writes():
     tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
     prompts = ["The capital of France is", "Water boils at", "In the second half, the striker"]
     batch = tokenizer(prompts, padding=True, return_tensors="pt")
-    ours = Gpt.from_pretrained(path)
+    ours = Llama.from_pretrained(path)
     got = greedy(ours, batch.input_ids, 16, attention_mask=batch.attention_mask)
     # Rounding moves these scores, of up to 40 after thirty layers, by about 1e-5.
     assert lead(ours, batch.input_ids, got, batch.attention_mask) > NO_TIE

@@ -182,6 +182,7 @@ def test_what_transformers_saves_again_is_the_same_network(tmp_path, causal):
         assert torch.equal(again.state_dict()[name], weight), name
 
 
+@pytest.mark.skipif(BEFORE_5_19, reason="transformers before 5.19 refuses such a configuration")
 def test_a_folder_whose_layers_are_all_called_global_loads(tmp_path):
     """As this package wrote them first, and transformers' users do."""
     ours = random_model(False)
@@ -308,7 +309,7 @@ def test_residual_writers_start_smaller():
         ({"d_ff": 2.5}, "d_ff is 2.5"),
         ({"n_heads": 5}, "5 heads don't divide 12 features"),
         ({"rope_base": 0.0}, "rope_base is 0.0"),
-        ({"eps": 0.0}, "eps 0.0"),
+        ({"eps": 0.0}, "eps is 0.0"),
     ],
 )
 def test_a_config_that_cannot_be_is_refused(options, message):
@@ -322,7 +323,7 @@ IDS = torch.zeros(2, 4, dtype=torch.long)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((IDS + V,), f"holds {V}; the model's vocabulary has ids from 0 to {V - 1}"),
+        ((IDS + V,), f"holds {V}; expected 0 to {V - 1}"),
         ((IDS - 1,), "holds -1"),
         ((IDS.float(),), "dtype torch.float32"),
         ((IDS[0],), r"shape \(4,\)"),
@@ -333,7 +334,7 @@ IDS = torch.zeros(2, 4, dtype=torch.long)
     ],
 )
 def test_bad_input_is_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         random_model(False)(*arguments)
 
 
@@ -352,13 +353,17 @@ def test_caches_that_do_not_fit_are_refused():
     [
         ({"local_attention": 62}, "local_attention = 62"),
         ({"local_attention": 62, "layer_types": None}, "local_attention = 62"),  # mostly local
-        ({"rope_parameters": {"full_attention": ROPE}}, "rope_parameters = "),
-        ({"layer_types": ["full_attention", "chunked_attention"]}, "layer_types = "),
+        ({"rope_parameters": {"full_attention": ROPE | {"rope_theta": 5.0}}}, "rope_parameters = "),
+        pytest.param(
+            {"layer_types": ["full_attention", "chunked_attention"]},
+            "layer_types = ",
+            marks=pytest.mark.skipif(BEFORE_5_19, reason="transformers itself refuses it there"),
+        ),
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "type 'bert'"),
         ({"norm_bias": True}, "norm_bias = True"),
         ({"hidden_activation": "relu"}, "hidden_activation = relu"),
         ({"tie_word_embeddings": False}, "tie_word_embeddings = False"),
-        ({"num_hidden_layers": 3}, "missing"),
+        ({"num_hidden_layers": 3, "layer_types": None}, "missing"),
         ({"hidden_size": 24}, "expected"),
     ],
 )

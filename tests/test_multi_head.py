@@ -301,7 +301,7 @@ def test_bad_shapes_are_named(call):
     with pytest.raises(ValueError, match=r"memory has shape \(2, 5, 6\); expected \(B, S, 12\)"):
         run(draw(2, 4, 12), draw(2, 5, 6))
     # One memory for two sequences would be broadcast in silence.
-    with pytest.raises(ValueError, match=r"x has shape \(2, 4, 12\) and memory \(1, 5, 12\)"):
+    with pytest.raises(ValueError, match=r"query \(2, 3, 4, 4\) and key \(1, 3, 5, 4\)"):
         run(draw(2, 4, 12), draw(1, 5, 12))
 
 

@@ -368,7 +368,7 @@ BLOCK = DecoderBlock(8, 2, 16)
         (
             lambda: BLOCK(torch.zeros(2, 3, 8), torch.zeros(1, 4, 8)),
             ValueError,
-            r"\(2, 3, 8\).*\(1, 4, 8\)",
+            r"query \(2, .* and key \(1, ",
         ),
         (
             lambda: BLOCK(torch.zeros(2, 3, 8), torch.zeros(2, 4, 6)),

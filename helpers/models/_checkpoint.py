@@ -1,51 +1,37 @@
-"""Reading published checkpoints: a folder or a Hugging Face Hub id, safetensors only.
+"""Published checkpoints, read by transformers: a folder or a Hugging Face Hub id.
 
-A `.bin` checkpoint is a pickle, which may run any code when it is read, so none is ever opened.
+Safetensors only: a `.bin` checkpoint is a pickle, which may run any code when it is read.
 """
 
-import json
 import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.utils import logging
 
-__all__ = ["check_architecture", "load_weights", "read_config", "read_weights"]
+__all__ = [
+    "check_architecture",
+    "filled",
+    "join_attention",
+    "read_config",
+    "read_weights",
+    "refuse_unless",
+    "renamed",
+    "split_attention",
+]
 
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"  # of a checkpoint in several files
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-
-
-def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The checkpoint's config.json.
-
-    Args:
-        path: a folder, or a Hub id as in "google-bert/bert-base-uncased".
-
-    Raises:
-        FileNotFoundError: there is no such folder or repository, or no config.json in it.
-        ValueError: config.json doesn't hold a JSON object.
-    """
-    folder = _folder(path, (CONFIG,))
-    if not (folder / CONFIG).is_file():
-        raise FileNotFoundError(
-            f"{path} holds no {CONFIG}, only {_names(folder)}; expected what save_pretrained of "
-            "transformers writes."
-        )
-    return _read_json(folder / CONFIG)
+Source = str | os.PathLike[str]  # a folder or a Hub id
+Weights = dict[str, torch.Tensor]  # by name
+Names = Iterable[tuple[str, str]]  # parts of a weight's name: transformers', ours
+Model = TypeVar("Model", bound=nn.Module)
 
 
-def check_architecture(
-    config: Mapping[str, Any], model_type: str, path: str | os.PathLike[str]
-) -> None:
+def check_architecture(config: Mapping[str, Any], model_type: str, path: Source) -> None:
     """Refuse a config.json of another kind of model before its weights are read.
 
     Old files that name no model_type pass; their weights' names decide.
@@ -62,144 +48,126 @@ def check_architecture(
         )
 
 
-def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
-    """All tensors of the checkpoint by name, on the CPU, in the precision they are stored in.
-
-    Args:
-        path: a folder with model.safetensors, or with its index and the files named there; or a
-            Hub id.
+def read_config(path: Source, *kinds: type[PretrainedConfig]) -> PretrainedConfig:
+    """The checkpoint's config.json as transformers completes it, of the kind that it names.
 
     Raises:
-        FileNotFoundError: there is no such folder or repository, or no safetensors in it.
-        ValueError: a file is damaged, or the index and the files disagree.
+        OSError: there is no such folder or repository, or no config.json in it.
+        ValueError: it is of none of these kinds, or quantised.
     """
-    folder = _folder(path, (WEIGHTS, INDEX, "model-*.safetensors"))
-    if (folder / WEIGHTS).is_file():
-        return _read_tensors(folder / WEIGHTS)
-    if (folder / INDEX).is_file():
-        return _read_sharded(folder)
-    pickled = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
-    found = (
-        f"only {', '.join(pickled)}, a pickle, which may run any code when it is read"
-        if pickled
-        else f"only {_names(folder)}"
-    )
-    raise FileNotFoundError(
-        f"{path} holds no {WEIGHTS} and no {INDEX}: {found}. If you trust a .bin checkpoint, "
-        "convert it once: AutoModel.from_pretrained(source).save_pretrained(folder) of "
-        f"transformers writes {WEIGHTS}; then give that folder."
-    )
+    settings, _ = kinds[0].get_config_dict(path)
+    if not settings:
+        raise FileNotFoundError(f"{path} holds no config.json; expected what transformers saves.")
+    kind = next((k for k in kinds if k.model_type == settings.get("model_type")), kinds[0])
+    check_architecture(settings, kind.model_type, path)
+    if method := settings.get("quantization_config"):
+        raise ValueError(f"{path} is quantised ({method}); choose the original checkpoint.")
+    return kind.from_dict(settings)
 
 
-def load_weights(
-    module: nn.Module, weights: Mapping[str, torch.Tensor], path: str | os.PathLike[str]
+def refuse_unless(
+    fits: Mapping[str, bool], config: PretrainedConfig, path: Source, computed: str
 ) -> None:
-    """Copy `weights` into the module's parameters, in the precision of the parameters.
+    """Raise ValueError for the first setting that isn't what our module computes."""
+    for name, fit in fits.items():
+        if not fit:
+            raise ValueError(
+                f"{path} has {name} = {getattr(config, name)}, which isn't computed here: "
+                f"{computed}. Load it with transformers' AutoModel."
+            )
+
+
+def read_weights(
+    path: Source,
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    *,
+    optional: str = "",
+) -> tuple[Weights, set[str]]:
+    """The tensors of a checkpoint by transformers' names: fp32, on the CPU.
 
     Args:
-        module: whose state_dict names are those of `weights`, all of them and no others.
-        weights: name -> tensor, floating point.
-        path: where they come from, for messages.
+        path: with safetensors, in one file or in several with an index.
+        kind: transformers' class whose tensors are wanted.
+        config: from `read_config`.
+        optional: a pattern of names that the file may lack, or hold besides.
+
+    Returns:
+        All tensors of that class, and the names of those that the file lacks: they are random.
 
     Raises:
-        ValueError: a name is missing or left over, a shape differs, or a tensor isn't floating
-            point (a quantised checkpoint). Nothing is copied then.
+        OSError: there is no such folder or repository, or no safetensors in it.
+        ValueError: the file is damaged, or its names or shapes aren't those of the configuration.
     """
-    wanted = module.state_dict()
-    missing = [name for name in wanted if name not in weights]
-    unexpected = [name for name in weights if name not in wanted]
-    if missing or unexpected:
-        raise ValueError(
-            f"The weights of {path} don't fit {type(module).__name__}: missing {_some(missing)}; "
-            f"unexpected {_some(unexpected)}. Is it a checkpoint of this architecture, and whole?"
-        )
-    for name, tensor in weights.items():
-        if tensor.shape != wanted[name].shape:
-            raise ValueError(
-                f"{name} of {path} has shape {tuple(tensor.shape)}, expected "
-                f"{tuple(wanted[name].shape)} by its {CONFIG}: the two files don't belong together."
-            )
-        if not tensor.is_floating_point():
-            raise ValueError(
-                f"{name} of {path} holds {tensor.dtype}, expected floating-point numbers; "
-                "quantised checkpoints aren't supported, choose the original one."
-            )
-    module.load_state_dict(weights)
-
-
-def _folder(path: str | os.PathLike[str], files: tuple[str, ...]) -> Path:
-    """The local folder of a checkpoint; for a Hub id, fetches `files` into its cache first."""
-    name = os.fspath(path)
-    local = Path(name).expanduser()
-    if local.is_dir():
-        return local
-    if local.exists():
-        raise FileNotFoundError(
-            f"{path} is a file; expected the folder that holds {CONFIG} and {WEIGHTS}."
-        )
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", name):
-        raise FileNotFoundError(
-            f"There is no folder {name!r}; expected one with {CONFIG} and {WEIGHTS}, or a Hugging "
-            "Face Hub id such as 'google-bert/bert-base-uncased'."
-        )
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # what transformers reports in a table is raised below
     try:
-        return Path(snapshot_download(name, allow_patterns=list(files)))
-    except OSError as error:  # of the Hub, of the network, or of the disk
-        hint = "" if "/" in name else f" For an asset of the book, give assets.path({name!r})."
-        raise FileNotFoundError(
-            f"{name!r} is no folder here, and the Hugging Face Hub didn't give it "
-            f"({type(error).__name__}). Check the spelling and the network, or give a folder.{hint}"
-        ) from error
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is no JSON ({error}); it is damaged, fetch it again.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} holds a {type(content).__name__}; expected a JSON object.")
-    return content
-
-
-def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(file)
+        model, info = kind.from_pretrained(
+            path,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
     except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}); fetch it again.") from error
+    finally:
+        logging.set_verbosity(verbosity)
+    wrong = [
+        f"{what} {name}"
+        for what in ("missing", "unexpected")
+        for name in sorted(info[f"{what}_keys"])
+        if not (optional and re.match(optional, name))
+    ]
+    wrong += [
+        f"{name} has shape {tuple(found)}, expected {tuple(expected)}"
+        for name, found, expected in sorted(info["mismatched_keys"])
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - 2} more" if len(wrong) > 2 else ""
         raise ValueError(
-            f"{file} can't be read as safetensors ({error}); it is damaged or cut short, fetch it "
-            "again."
-        ) from error
-
-
-def _read_sharded(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors of all files that the index names."""
-    places = _read_json(folder / INDEX).get("weight_map")
-    if not isinstance(places, dict) or not places:
-        raise ValueError(f"{folder / INDEX} has no weight_map; expected one, tensor name -> file.")
-    files = sorted(set(places.values()))
-    # An index may name nothing but its neighbours: "../" would read any file of the machine.
-    missing = [f for f in files if Path(f).name != f or not (folder / f).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{folder} lacks {_some(missing)}, named in {INDEX}; fetch all files of the checkpoint."
+            f"The weights of {path} don't fit its config.json: {'; '.join(wrong[:2])}{more}. Is it "
+            "a checkpoint of this architecture, and whole?"
         )
-    weights = {}
-    for file in files:
-        weights |= _read_tensors(folder / file)
-    absent = [name for name in places if name not in weights]
-    if absent:
-        raise ValueError(f"{INDEX} of {folder} names {_some(absent)}, which no file there holds.")
-    return weights
+    return model.state_dict(), set(info["missing_keys"])
 
 
-def _names(folder: Path) -> str:
-    return _some(sorted(file.name for file in folder.iterdir()))
+def renamed(weights: Mapping[str, torch.Tensor], names: Names, *, back: bool = False) -> Weights:
+    """The tensors under our names; with `back`, ours under transformers'.
+
+    A part that begins with a dot is replaced anywhere, another at the beginning of a name.
+    """
+    return {_renamed(name, names, back): tensor for name, tensor in weights.items()}
 
 
-def _some(names: list[str]) -> str:
-    """The first few names, and how many there are."""
-    if not names:
-        return "nothing"
-    rest = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + rest
+def _renamed(name: str, names: Names, back: bool) -> str:
+    for theirs, ours in names:
+        old, new = (ours, theirs) if back else (theirs, ours)
+        if old.startswith("."):
+            name = name.replace(old, new)
+        elif name.startswith(old):
+            name = new + name.removeprefix(old)
+    return name
+
+
+def join_attention(weights: Weights) -> None:
+    """In place, one matrix of queries, keys and values for each three."""
+    for name in [name for name in weights if ".q_proj." in name]:
+        three = [weights.pop(name.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
+        weights[name.replace(".q_proj.", ".query_key_value.")] = torch.cat(three)
+
+
+def split_attention(weights: Weights) -> None:
+    """What `join_attention` did, undone where all three have as many heads."""
+    for name in [name for name in weights if ".query_key_value." in name]:
+        for part, matrix in zip("qkv", weights.pop(name).chunk(3), strict=True):
+            weights[name.replace(".query_key_value.", f".{part}_proj.")] = matrix.contiguous()
+
+
+def filled(kind: type[Model], config: object, weights: Weights) -> Model:
+    """`kind(config)` in evaluation mode, with these tensors for its parameters."""
+    with torch.device("meta"):  # no memory, and no random numbers to be overwritten
+        model = kind(config)
+    model.load_state_dict(weights, assign=True)
+    return model.eval()

@@ -213,11 +213,6 @@ class MultiHeadAttention(nn.Module):
                     f"{name} has shape {tuple(given.shape)}; expected (B, {tokens}, {d}), the "
                     "d_model of this layer last."
                 )
-        if len(memory) != len(x):
-            raise ValueError(
-                f"x has shape {tuple(x.shape)} and memory {tuple(memory.shape)}; expected the same "
-                "number of sequences B in both, a memory for each."
-            )
         return memory
 
 

@@ -4,22 +4,24 @@ Shapes: B sequences, T tokens, d features, L layers, V entries of the vocabulary
 """
 
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import nn
 
 from helpers.models._checkpoint import (
-    check_architecture,
-    load_weights,
+    filled,
     read_config,
     read_weights,
+    refuse_unless,
+    renamed,
 )
+from helpers.models._checks import CheckedConfig, check_ids, check_inputs
 from helpers.models.attention import padding_mask
 from helpers.models.transformer import Encoder, LayerNorm
 
@@ -64,12 +66,12 @@ WEIGHT_NAMES = (
     ("pooler.dense.", "pooler."),
 )
 
-# What a checkpoint may hold besides: heads for pretraining and for tasks, a stored counter.
-NOT_BERT = re.compile(r"(cls|classifier|qa_outputs)\..*|embeddings\.position_ids")
+# What a checkpoint may lack, and hold besides: heads for pretraining and for tasks.
+OPTIONAL = r"pooler\.|cls\.|classifier\.|qa_outputs\."
 
 
 @dataclass(frozen=True)
-class BertConfig:
+class BertConfig(CheckedConfig):
     """The sizes of a BERT; the defaults are those of BERT-base, uncased.
 
     Raises:
@@ -90,49 +92,14 @@ class BertConfig:
     eps: float = 1e-12  # of the layer norms
     has_pooler: bool = True  # whether a dense layer with tanh reads the vector at [CLS]
 
+    rotary: ClassVar[bool] = False
+
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and not (type(value) is int and value > 0):
-                raise ValueError(f"{field.name} is {value!r}; expected a positive whole number.")
-        if self.d_model % self.n_heads:
-            raise ValueError(
-                f"n_heads = {self.n_heads} doesn't divide d_model = {self.d_model}; choose a "
-                "width that is a multiple of the number of heads."
-            )
-        for name in ("dropout", "attention_dropout"):
-            if not _is_number(share := getattr(self, name)) or not 0.0 <= share < 1.0:
-                raise ValueError(f"{name} is {share!r}; expected a share from 0 to below 1.")
-        if not _is_number(self.eps) or not self.eps > 0.0:
-            raise ValueError(f"eps is {self.eps!r}; expected a positive number such as 1e-12.")
+        super().__post_init__()
         if self.activation not in ACTIVATIONS:
             raise ValueError(
                 f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}."
             )
-
-    @classmethod
-    def from_hf(cls, values: Mapping[str, Any]) -> Self:
-        """From what a config.json of Hugging Face holds.
-
-        Args:
-            values: a name that is absent has BERT-base's value, as in transformers.
-
-        Raises:
-            ValueError: positions of another kind than BERT's, a causal mask or cross-attention;
-                or a value that the class refuses.
-        """
-        for name, expected in (
-            ("position_embedding_type", "absolute"),
-            ("is_decoder", False),
-            ("add_cross_attention", False),
-        ):
-            found = values.get(name, expected)
-            if found != expected:
-                raise ValueError(
-                    f"The configuration has {name} = {found!r}; expected {expected!r}: this class "
-                    "is the encoder of Devlin et al. (2019). Load it with transformers' AutoModel."
-                )
-        return cls(**{ours: values[hf] for hf, ours in CONFIG_NAMES.items() if hf in values})
 
 
 class BertOutput(NamedTuple):
@@ -206,7 +173,13 @@ class Bert(nn.Module):
                 mask with other numbers than 0 and 1.
         """
         segments = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
-        _check_inputs(input_ids, attention_mask, segments, self.config)
+        check_inputs(input_ids, attention_mask, self.config)
+        if segments.shape != input_ids.shape:
+            raise ValueError(
+                f"token_type_ids has shape {tuple(segments.shape)}, input_ids "
+                f"{tuple(input_ids.shape)}; expected the same, (B, T)."
+            )
+        check_ids("token_type_ids", segments, self.config.n_segments, "0 is sentence A, 1 is B.")
         # Without padding no mask is needed, and attention is faster without one.
         padded = attention_mask is not None and not bool((attention_mask == 1).all())
         mask = padding_mask(attention_mask) if padded else None  # (B, 1, 1, T)
@@ -230,21 +203,28 @@ class Bert(nn.Module):
                 assets.path("minilm"), or a Hugging Face Hub id.
 
         Raises:
-            FileNotFoundError: there is no such checkpoint, or none in safetensors.
+            OSError: there is no such checkpoint, or none in safetensors.
             ValueError: it is of another architecture or damaged, or its weights don't fit its
                 configuration; the message has both names or shapes.
         """
-        values = read_config(path)
-        check_architecture(values, "bert", path)
-        config = BertConfig.from_hf(values)
-        weights = _renamed(read_weights(path))
-        model = cls(replace(config, has_pooler="pooler.weight" in weights))
-        load_weights(model, weights, path)
-        return model.eval()
+        theirs = read_config(path, transformers.BertConfig)
+        config = _config_from(theirs, path)
+        weights, random = read_weights(path, transformers.BertModel, theirs, optional=OPTIONAL)
+        weights = {name: weight for name, weight in weights.items() if name not in random}
+        config = replace(config, has_pooler="pooler.dense.weight" in weights)
+        return filled(cls, config, renamed(weights, WEIGHT_NAMES))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _config_from(theirs: transformers.BertConfig, path: str | os.PathLike[str]) -> BertConfig:
+    """Raises ValueError for something that `Bert` doesn't compute; the message names it."""
+    expected = {
+        "position_embedding_type": "absolute",
+        "is_decoder": False,
+        "add_cross_attention": False,
+    }
+    fits = {name: getattr(theirs, name, value) == value for name, value in expected.items()}
+    refuse_unless(fits, theirs, path, "this is the encoder of Devlin et al. (2019)")
+    return BertConfig(**{ours: getattr(theirs, name) for name, ours in CONFIG_NAMES.items()})
 
 
 def _initialise(module: nn.Module) -> None:
@@ -252,53 +232,3 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)
-
-
-def _renamed(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights of the encoder under our names, those of heads left out."""
-    renamed = {}
-    for name, tensor in weights.items():
-        # The first releases, converted from TensorFlow, call a norm's scale and shift so.
-        ours = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name.removeprefix("bert."))
-        ours = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", ours)
-        if NOT_BERT.fullmatch(ours):
-            continue
-        for hf, own in WEIGHT_NAMES:
-            ours = ours.replace(hf, own)
-        renamed[ours] = tensor
-    return renamed
-
-
-def _check_inputs(
-    input_ids: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    token_type_ids: torch.Tensor,
-    config: BertConfig,
-) -> None:
-    """Refuse what would fail deep inside, on a GPU without a message, or not at all."""
-    if input_ids.ndim != 2 or not input_ids.numel():
-        raise ValueError(
-            f"input_ids has shape {tuple(input_ids.shape)}; expected (B, T), a batch of at least "
-            "one sequence of at least one piece."
-        )
-    for name, given in (("token_type_ids", token_type_ids), ("attention_mask", attention_mask)):
-        if given is not None and given.shape != input_ids.shape:
-            raise ValueError(
-                f"{name} has shape {tuple(given.shape)}, input_ids {tuple(input_ids.shape)}; "
-                "expected the same, (B, T)."
-            )
-    if input_ids.size(1) > config.max_positions:
-        raise ValueError(
-            f"The sequences have {input_ids.size(1)} pieces, the model has positions for "
-            f"{config.max_positions}; truncate them, or split them into parts."
-        )
-    _check_ids("input_ids", input_ids, config.vocab_size, "does the tokenizer fit the model?")
-    _check_ids("token_type_ids", token_type_ids, config.n_segments, "0 is sentence A, 1 is B.")
-
-
-def _check_ids(name: str, ids: torch.Tensor, n: int, hint: str) -> None:
-    if ids.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"{name} has dtype {ids.dtype}; expected torch.int64, as tokenizers give.")
-    low, high = (int(end) for end in ids.aminmax())
-    if low < 0 or high >= n:
-        raise ValueError(f"{name} holds {low if low < 0 else high}; expected 0 to {n - 1}: {hint}")

@@ -1,6 +1,6 @@
 """The keys and values of the tokens read so far, so that a decoder needn't compute them again.
 
-Shapes: B sequences, h_kv key and value heads of width d_k, S tokens so far.
+Shapes: L layers, B sequences, h_kv key and value heads of width d_k, S tokens so far.
 """
 
 import torch
@@ -21,15 +21,9 @@ class LayerCache:
         """Store those of T more tokens, (B, h_kv, T, d_k); return all, (B, h_kv, S, d_k) views.
 
         Raises:
-            ValueError: T more tokens don't fit, or the batch or the heads differ.
+            ValueError: T more tokens don't fit.
         """
         end = self.length + keys.size(2)
-        wanted = (*self.keys.shape[:2], keys.size(2), self.keys.size(3))
-        if keys.shape != wanted or values.shape != wanted:
-            raise ValueError(
-                f"keys {tuple(keys.shape)} and values {tuple(values.shape)} don't fit this cache; "
-                f"expected {wanted}. Make a new cache for another batch or another model."
-            )
         if end > self.keys.size(2):
             raise ValueError(
                 f"the cache has room for {self.keys.size(2)} tokens and holds {self.length}; "
@@ -43,48 +37,20 @@ class LayerCache:
 
 
 class KeyValueCache:
-    """One `LayerCache` for each layer; made by `Gpt.new_cache`.
+    """One `LayerCache` for each layer; made by `Llama.new_cache`.
 
     Filled in place, so it serves generation, under `torch.inference_mode` or `no_grad`.
     """
 
-    def __init__(
-        self,
-        n_layers: int,
-        batch_size: int,
-        n_kv_heads: int,
-        max_length: int,
-        d_k: int,
-        *,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str | None = None,
-    ):
-        """Reserve room for `max_length` tokens of each of `batch_size` sequences.
-
-        Raises:
-            ValueError: a size isn't positive.
-        """
-        shape = (2, n_layers, batch_size, n_kv_heads, max_length, d_k)
-        if min(shape) < 1:
-            raise ValueError(
-                f"a cache of {n_layers} layers, {batch_size} sequences, {n_kv_heads} heads, "
-                f"{max_length} tokens and {d_k} features is empty; expected positive numbers."
-            )
-        self._storage = torch.empty(shape, dtype=dtype, device=device)
-        self.layers = tuple(map(LayerCache, *self._storage))
-        self.batch_size = batch_size
-        self.max_length = max_length
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor):
+        """Takes two uninitialised tensors (L, B, h_kv, max_length, d_k)."""
+        self.layers = tuple(map(LayerCache, keys, values))
+        self.batch_size = keys.size(1)
 
     @property
     def length(self) -> int:
         """Tokens held, S."""
         return self.layers[0].length
-
-    @property
-    def bytes_per_token(self) -> int:
-        """2 L h_kv d_k numbers for each token of each sequence, in bytes."""
-        numbers = self._storage.numel() // (self.batch_size * self.max_length)
-        return numbers * self._storage.element_size()
 
     def select(self, rows: torch.Tensor) -> None:
         """Let sequence i go on from what sequence rows[i] has read; int64 (B,)."""

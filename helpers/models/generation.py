@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 import torch
 
-from helpers.models.gpt import Gpt
+from helpers.models.llama import RotaryModel
 
 __all__ = ["beam_search", "greedy", "sample", "top_k_filter", "top_p_filter"]
 
@@ -49,7 +49,7 @@ def top_p_filter(logits: torch.Tensor, p: float) -> torch.Tensor:
 
 
 def greedy(
-    model: Gpt,
+    model: RotaryModel,
     input_ids: torch.Tensor,
     max_new_tokens: int,
     *,
@@ -59,7 +59,7 @@ def greedy(
     """The most probable next token, again and again.
 
     Args:
-        model: in evaluation mode or not; it has no dropout.
+        model: a `Llama`, or a causal `ModernBert` in evaluation mode.
         input_ids: prompts, int64 (B, T), padded on the left.
         max_new_tokens: when to stop at the latest.
         attention_mask: (B, T), 1 at real tokens and 0 at padding; no padding by default.
@@ -79,7 +79,7 @@ def greedy(
 
 
 def sample(
-    model: Gpt,
+    model: RotaryModel,
     input_ids: torch.Tensor,
     max_new_tokens: int,
     *,
@@ -125,7 +125,7 @@ def sample(
 
 @torch.no_grad()
 def _generate(
-    model: Gpt,
+    model: RotaryModel,
     input_ids: torch.Tensor,
     max_new_tokens: int,
     choose: Callable[[torch.Tensor], torch.Tensor],
@@ -133,7 +133,7 @@ def _generate(
     eos: int | Collection[int],
 ) -> torch.Tensor:
     """`choose` takes logits (B, V) and returns ids (B,)."""
-    attention_mask = _check_prompts(model, input_ids, max_new_tokens, attention_mask)
+    _check_prompts(input_ids, max_new_tokens, attention_mask)
     ends = _as_tensor(model, eos)
     batch_size, length = input_ids.shape
     cache = model.new_cache(batch_size, length + max_new_tokens - 1)
@@ -158,7 +158,7 @@ def _generate(
 
 @torch.no_grad()
 def beam_search(
-    model: Gpt,
+    model: RotaryModel,
     input_ids: torch.Tensor,
     max_new_tokens: int,
     *,
@@ -192,7 +192,7 @@ def beam_search(
             f"beam search takes one prompt and at least one beam, got input_ids of shape "
             f"{tuple(input_ids.shape)} and n_beams = {n_beams}."
         )
-    _check_prompts(model, input_ids, max_new_tokens, None)
+    _check_prompts(input_ids, max_new_tokens, None)
     ends, n_entries = _as_tensor(model, eos), model.config.vocab_size
     cache = model.new_cache(n_beams, input_ids.size(1) + max_new_tokens - 1)
     latest = input_ids.expand(n_beams, -1)  # (K, T), then (K, 1)
@@ -226,15 +226,15 @@ def beam_search(
     return best_tokens[None], score
 
 
-def _as_tensor(model: Gpt, eos: int | Collection[int]) -> torch.Tensor:
+def _as_tensor(model: RotaryModel, eos: int | Collection[int]) -> torch.Tensor:
     ids = [eos] if isinstance(eos, int) else sorted(eos)
     return torch.tensor(ids, dtype=torch.int64, device=model.embedding.weight.device)
 
 
 def _check_prompts(
-    model: Gpt, input_ids: torch.Tensor, max_new_tokens: int, attention_mask: torch.Tensor | None
-) -> torch.Tensor | None:
-    """The mask, or None if it hides nothing: without one, attention takes a faster path."""
+    input_ids: torch.Tensor, max_new_tokens: int, attention_mask: torch.Tensor | None
+) -> None:
+    """What `hidden` and `new_cache` don't see."""
     if input_ids.ndim != 2 or input_ids.size(1) == 0:
         raise ValueError(
             f"input_ids has shape {tuple(input_ids.shape)}; expected (B, T) with at least one "
@@ -242,22 +242,8 @@ def _check_prompts(
         )
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}; expected 1 or more.")
-    limit = model.config.max_positions
-    if input_ids.size(1) + max_new_tokens - 1 > limit:
-        raise ValueError(
-            f"a prompt of {input_ids.size(1)} tokens and {max_new_tokens} new ones are more than "
-            f"the model's {limit} positions; cut the prompt or ask for fewer."
-        )
-    if attention_mask is None:
-        return None
-    if attention_mask.shape != input_ids.shape:
-        raise ValueError(
-            f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids "
-            f"{tuple(input_ids.shape)}; expected the same."
-        )
-    if not attention_mask[:, -1].all():
+    if attention_mask is not None and not attention_mask[:, -1].all():
         raise ValueError(
             "attention_mask is 0 in its last column: a prompt is padded on the right, or empty. A "
             'decoder goes on from the last column, so set padding_side = "left" in the tokenizer.'
         )
-    return None if attention_mask.all() else attention_mask

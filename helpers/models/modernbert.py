@@ -9,36 +9,40 @@ d_k = d / h, V entries of the vocabulary.
 """
 
 import copy
-import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
+import transformers
 from safetensors.torch import save_file
 from torch import nn
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_MAPPING,
+    GenerationConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
 
 from helpers.models._checkpoint import (
-    CONFIG,
-    WEIGHTS,
-    check_architecture,
-    load_weights,
+    filled,
+    join_attention,
     read_config,
     read_weights,
+    refuse_unless,
+    renamed,
+    split_attention,
 )
-from helpers.models.attention import causal_mask, padding_mask
+from helpers.models._checks import CheckedConfig
 from helpers.models.cache import KeyValueCache, LayerCache
-from helpers.models.gpt import CachedModel, GroupedQueryAttention
-from helpers.models.positions import rotary_angles
+from helpers.models.llama import GroupedQueryAttention, RotaryModel
 
 __all__ = ["LanguageModelOutput", "ModernBert", "ModernBertBlock", "ModernBertConfig"]
 
-INITIAL_STD = 0.02
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 
 # Hugging Face's names in config.json, and ours.
@@ -53,9 +57,12 @@ CONFIG_NAMES = {
     "embedding_dropout": "dropout",
 }
 GLOBAL, LOCAL = "full_attention", "sliding_attention"  # in its layer_types
-MODEL_TYPES = {False: "modernbert", True: "modernbert-decoder"}  # by `causal`
-CLASSES = {False: "ModernBertForMaskedLM", True: "ModernBertDecoderForCausalLM"}
-BASE_CLASSES = {False: "ModernBertModel", True: "ModernBertDecoderModel"}  # without a head
+# transformers' configurations and classes, by `causal`.
+CONFIGS = {False: transformers.ModernBertConfig, True: transformers.ModernBertDecoderConfig}
+CLASSES = {
+    False: transformers.ModernBertForMaskedLM,
+    True: transformers.ModernBertDecoderForCausalLM,
+}
 
 # Special tokens in config.json, each with the tokenizer's that serve: text made of WordPieces
 # begins and ends with [CLS] and [SEP], as in ModernBERT's own config.json.
@@ -67,26 +74,27 @@ SPECIAL_IDS = {
     "sep": ("sep", "eos"),
 }
 
-# Parts of a weight's name, ours and Hugging Face's.
+# Parts of a weight's name, Hugging Face's and ours.
 WEIGHT_NAMES = (
-    ("embedding.", "model.embeddings.tok_embeddings."),
-    ("embedding_norm.", "model.embeddings.norm."),
-    ("blocks.", "model.layers."),
-    (".attention_norm.", ".attn_norm."),
-    (".attention.query_key_value.", ".attn.Wqkv."),
-    (".attention.output.", ".attn.Wo."),
-    (".feed_forward_norm.", ".mlp_norm."),
-    (".feed_forward.inner.", ".mlp.Wi."),
-    (".feed_forward.outer.", ".mlp.Wo."),
-    ("last_norm.", "model.final_norm."),
-    ("head_dense.", "head.dense."),
-    ("head_norm.", "head.norm."),
-    ("head_bias", "decoder.bias"),
+    ("model.embeddings.tok_embeddings.", "embedding."),
+    ("model.embeddings.norm.", "embedding_norm."),
+    ("model.layers.", "blocks."),
+    (".attn_norm.", ".attention_norm."),
+    (".attn.Wqkv.", ".attention.query_key_value."),
+    (".attn.Wo.", ".attention.output."),
+    (".attn.", ".attention."),  # a decoder's q_proj, k_proj and v_proj
+    (".mlp_norm.", ".feed_forward_norm."),
+    (".mlp.Wi.", ".feed_forward.inner."),
+    (".mlp.Wo.", ".feed_forward.outer."),
+    ("model.final_norm.", "norm."),
+    ("lm_head.dense.", "head_dense."),
+    ("lm_head.norm.", "head_norm."),
+    ("decoder.bias", "head_bias"),
 )
 
 
 @dataclass(frozen=True)
-class ModernBertConfig:
+class ModernBertConfig(CheckedConfig):
     """What a `ModernBert` is made of; the defaults are those of ModernBERT-base.
 
     Raises:
@@ -105,29 +113,6 @@ class ModernBertConfig:
     dropout: float = 0.0  # of the embeddings and inside the feed-forward layer, in training
     causal: bool = False  # whether a token sees only itself and those before it
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and not (type(value) is int and value > 0):
-                raise ValueError(f"{field.name} is {value!r}; expected a positive whole number.")
-        if self.d_model % (2 * self.n_heads):
-            raise ValueError(
-                f"{self.n_heads} heads don't divide {self.d_model} features into equal parts of an "
-                "even width, which rotary positions need; choose a d_model that is a multiple of "
-                f"{2 * self.n_heads}."
-            )
-        if self.rope_base <= 0 or self.eps <= 0:
-            raise ValueError(
-                f"rope_base is {self.rope_base} and eps {self.eps}; expected positive numbers."
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout is {self.dropout}; expected a share from 0 to below 1.")
-
-    @property
-    def d_k(self) -> int:
-        """Features of one head."""
-        return self.d_model // self.n_heads
-
     @property
     def n_kv_heads(self) -> int:
         """Heads of keys and values: as many as of queries."""
@@ -145,32 +130,6 @@ class LanguageModelOutput:
     def logits(self) -> torch.Tensor:
         """(B, T, V); of an encoder with labels computed when they are first read."""
         return self.scores if isinstance(self.scores, torch.Tensor) else self.scores()
-
-
-class RotaryAttention(GroupedQueryAttention):
-    """Multi-head attention with rotary positions; each token sees all, or with `causal` no later.
-
-    It is `GroupedQueryAttention` with as many key heads as query heads.
-    """
-
-    def __init__(self, d_model: int, n_heads: int, *, causal: bool):
-        super().__init__(d_model, n_heads, n_heads)
-        self.causal = causal
-
-    def forward(
-        self,
-        x: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        mask: torch.Tensor | None = None,
-        cache: LayerCache | None = None,
-    ) -> torch.Tensor:
-        """(B, T, d) -> (B, T, d); arguments as for `GroupedQueryAttention`."""
-        if self.causal:
-            return super().forward(x, cos, sin, mask, cache)
-        q, k, v = self.queries_keys_values(x, cos, sin)  # (B, h, T, d_k)
-        heads = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.output(heads.transpose(1, 2).flatten(2))
 
 
 class GatedFeedForward(nn.Module):
@@ -198,7 +157,9 @@ class ModernBertBlock(nn.Module):
         super().__init__()
         d = config.d_model
         self.attention_norm = nn.Identity() if first else _norm(config)
-        self.attention = RotaryAttention(d, config.n_heads, causal=config.causal)
+        self.attention = GroupedQueryAttention(
+            d, config.n_heads, config.n_heads, causal=config.causal
+        )
         self.feed_forward_norm = _norm(config)
         self.feed_forward = GatedFeedForward(d, config.d_ff, dropout=config.dropout)
 
@@ -215,7 +176,7 @@ class ModernBertBlock(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
-class ModernBert(CachedModel):
+class ModernBert(RotaryModel):
     """Embeddings, blocks, a last norm, and a head that scores the vocabulary at a token.
 
     An encoder's logits at a token say which piece stands there (masked language modelling); a
@@ -225,11 +186,7 @@ class ModernBert(CachedModel):
     """
 
     def __init__(self, config: ModernBertConfig):
-        """Random weights from torch's global generator.
-
-        Matrices are normal with standard deviation 0.02; those that write to the residual path
-        are smaller by √(2L), since 2L of them add up there (Radford et al., 2019, section 2.3).
-        """
+        """Random weights, as `initialise` draws them."""
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
@@ -238,15 +195,11 @@ class ModernBert(CachedModel):
         self.blocks = nn.ModuleList(
             ModernBertBlock(config, first=i == 0) for i in range(config.n_layers)
         )
-        self.last_norm = _norm(config)
+        self.norm = _norm(config)
         self.head_dense = nn.Linear(config.d_model, config.d_model, bias=False)
         self.head_norm = _norm(config)
         self.head_bias = nn.Parameter(torch.zeros(config.vocab_size))
-        for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:
-                writes = name.endswith(("attention.output.weight", "feed_forward.outer.weight"))
-                shrink = (2 * config.n_layers) ** -0.5 if writes else 1.0
-                nn.init.normal_(parameter, std=INITIAL_STD * shrink)
+        self.initialise()
 
     @property
     def shifts_labels(self) -> bool:
@@ -294,35 +247,14 @@ class ModernBert(CachedModel):
         loss = F.cross_entropy(logits.float(), labels[labelled])
         return LanguageModelOutput(loss, partial(self.logits, hidden))
 
-    def hidden(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> torch.Tensor:
-        """The last layer's normalised vectors, (B, T, d); arguments and errors as for `forward`."""
-        past = 0 if cache is None else cache.length
-        self._check(input_ids, attention_mask, cache, past)
-        mask, positions = self._mask_and_positions(input_ids, attention_mask, past)
-        cos, sin = rotary_angles(positions, self.config.d_k, base=self.config.rope_base)
-        x = self.dropout(self.embedding_norm(self.embedding(input_ids)))  # (B, T, d)
-        for block, layer in zip(self.blocks, self._layers(cache), strict=True):
-            x = block(x, cos, sin, mask, layer)
-        return self.last_norm(x)
+    def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """What the first block reads: ids (B, T) -> (B, T, d)."""
+        return self.dropout(self.embedding_norm(self.embedding(input_ids)))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(..., d) -> (..., V); the matrix is the embeddings', tied."""
         x = self.head_norm(F.gelu(self.head_dense(hidden)))
         return F.linear(x, self.embedding.weight, self.head_bias)
-
-    def new_cache(self, batch_size: int, max_length: int) -> KeyValueCache:
-        """As `CachedModel.new_cache`; also raises ValueError if the network is an encoder."""
-        if not self.config.causal:
-            raise ValueError(
-                "An encoder has no use for a cache: a new token changes the vectors of all earlier "
-                "ones. Make the network with causal=True."
-            )
-        return super().new_cache(batch_size, max_length)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], *, head: bool = True) -> Self:
@@ -335,21 +267,18 @@ class ModernBert(CachedModel):
                 vocabulary is random then, and `hidden` is all that is of use.
 
         Raises:
-            FileNotFoundError: a file is absent; the message says which.
+            OSError: a file is absent; the message says which.
             ValueError: it is another architecture, or one with parts this module hasn't.
         """
-        settings = read_config(path)
-        causal = settings.get("model_type") == MODEL_TYPES[True]
-        check_architecture(settings, MODEL_TYPES[causal], path)
-        model = cls(_config_from_hf(settings, causal, path))
-        stem = "" if head else "model."
-        weights = {_our_name(stem + n, causal): w for n, w in read_weights(path).items()}
-        if not head:
-            weights |= {n: w for n, w in model.state_dict().items() if n.startswith("head_")}
-        weights.pop("decoder.weight", None)  # some files hold the shared matrix twice
-        _join_attention(weights, model.config.n_layers)
-        load_weights(model, weights, path)
-        return model.eval()
+        theirs = read_config(path, *CONFIGS.values())
+        causal = isinstance(theirs, CONFIGS[True])
+        config = _config_from(theirs, causal, path)
+        optional = "" if head else r"(lm_)?head\.|decoder\."
+        weights, _ = read_weights(path, CLASSES[causal], theirs, optional=optional)
+        del weights["decoder.weight"]  # the embedding's matrix once more
+        weights = renamed(weights, _names(causal))
+        join_attention(weights)
+        return filled(cls, config, weights)
 
     def save_pretrained(
         self,
@@ -370,98 +299,49 @@ class ModernBert(CachedModel):
             head: False leaves out what scores the vocabulary. What is left is transformers'
                 ModernBertModel or ModernBertDecoderModel, which gives the last layer's vectors.
         """
-        folder, causal = Path(folder), self.config.causal
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {}
-        for name, parameter in self.state_dict().items():
-            if not head and name.startswith("head_"):
-                continue
-            tensor = parameter.detach().to("cpu", dtype)
-            if causal and name.endswith("query_key_value.weight"):
-                stem = _their_name(name, causal).removesuffix("Wqkv.weight")
-                for part, matrix in zip("qkv", tensor.chunk(3), strict=True):
-                    weights[f"{stem}{part}_proj.weight"] = matrix.contiguous()
-            else:
-                weights[_their_name(name, causal)] = tensor.contiguous()
-        settings = _config_to_hf(self.config, tokenizer)
+        causal = self.config.causal
+        weights = self.state_dict()
+        if causal:
+            split_attention(weights)
+        weights = renamed(weights, _names(causal), back=True)
         if not head:
-            weights = {name.removeprefix("model."): weight for name, weight in weights.items()}
-            settings["architectures"] = [BASE_CLASSES[causal]]
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-        (folder / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+            kept = [name for name in weights if name.startswith("model.")]
+            weights = {name.removeprefix("model."): weights[name] for name in kept}
+        kind = CLASSES[causal] if head else MODEL_MAPPING[CONFIGS[causal]]
+        config = CONFIGS[causal](architectures=[kind.__name__], **self._settings(tokenizer))
+        config.save_pretrained(folder)
+        tensors = {name: weight.to("cpu", dtype).contiguous() for name, weight in weights.items()}
+        save_file(tensors, Path(folder) / "model.safetensors", metadata={"format": "pt"})
         if tokenizer is not None:
             _without_state(tokenizer).save_pretrained(folder)
             if causal:
-                names = ("pad_token_id", "bos_token_id", "eos_token_id")
-                ids = {name: settings[name] for name in names}
-                GenerationConfig(**ids).save_pretrained(folder)
+                GenerationConfig.from_model_config(config).save_pretrained(folder)
 
-    def _mask_and_positions(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, past: int
-    ) -> tuple[torch.Tensor | None, torch.Tensor]:
-        n_new, n_all = input_ids.size(1), past + input_ids.size(1)
-        if attention_mask is None or bool((attention_mask == 1).all()):
-            return None, torch.arange(past, n_all, device=input_ids.device)
-        mask = padding_mask(attention_mask)  # (B, 1, 1, S)
-        if self.config.causal:
-            mask = mask & causal_mask(n_new, n_all, device=input_ids.device)  # (B, 1, T, S)
-        # Padding isn't counted, so that a padded sequence gets the positions it has alone.
-        positions = attention_mask.long().cumsum(1)[:, None, past:].sub(1).clamp(min=0)
-        return mask, positions
+    def _settings(self, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Any]:
+        """The configuration, as transformers' classes take it."""
+        rope = {"rope_type": "default", "rope_theta": self.config.rope_base}
+        # transformers 5.15 to 5.18 take no ModernBERT whose layers are all called global. So two
+        # in three are called local, as published, with a window as wide as the longest sequence.
+        kinds = [LOCAL if i % 3 else GLOBAL for i in range(self.config.n_layers)]
+        return {
+            **{theirs: getattr(self.config, ours) for theirs, ours in CONFIG_NAMES.items()},
+            "mlp_dropout": self.config.dropout,
+            "layer_types": kinds,
+            "local_attention": 2 * self.config.max_positions,  # to both sides
+            "rope_parameters": {GLOBAL: rope, LOCAL: rope},
+            # Unless told, transformers takes ModernBERT's own ids, which a small vocabulary hasn't.
+            **{f"{name}_token_id": _special_id(tokenizer, name) for name in SPECIAL_IDS},
+            "dtype": "float32",
+        }
 
 
 def _norm(config: ModernBertConfig) -> nn.LayerNorm:
     return nn.LayerNorm(config.d_model, eps=config.eps, bias=False)
 
 
-def _their_name(name: str, causal: bool) -> str:
-    for ours, theirs in WEIGHT_NAMES:
-        if ours.startswith("."):
-            name = name.replace(ours, theirs)
-        elif name.startswith(ours):
-            name = theirs + name.removeprefix(ours)
-    return name.replace("head.", "lm_head.", 1) if causal and name.startswith("head.") else name
-
-
-def _our_name(name: str, causal: bool) -> str:
-    if causal and name.startswith("lm_head."):
-        name = name.removeprefix("lm_")
-    for ours, theirs in WEIGHT_NAMES:
-        name = name.replace(theirs, ours) if ours.startswith(".") else name
-        if not ours.startswith(".") and name.startswith(theirs):
-            name = ours + name.removeprefix(theirs)
-    return name
-
-
-def _join_attention(weights: dict[str, torch.Tensor], n_layers: int) -> None:
-    """A decoder's file has three matrices where an encoder's has one."""
-    for i in range(n_layers):
-        three = [f"blocks.{i}.attn.{part}_proj.weight" for part in "qkv"]
-        if all(name in weights for name in three):
-            joined = torch.cat([weights.pop(name) for name in three])  # (3 d, d)
-            weights[f"blocks.{i}.attention.query_key_value.weight"] = joined
-
-
-def _config_to_hf(
-    config: ModernBertConfig, tokenizer: PreTrainedTokenizerBase | None
-) -> dict[str, Any]:
-    rope = {"rope_type": "default", "rope_theta": config.rope_base}
-    # transformers 5.15 to 5.18 take no ModernBERT whose layers are all called global. So two in
-    # three are called local, as published, with a window as wide as the longest sequence.
-    kinds = [LOCAL if i % 3 else GLOBAL for i in range(config.n_layers)]
-    return {
-        "architectures": [CLASSES[config.causal]],
-        "model_type": MODEL_TYPES[config.causal],
-        **{theirs: getattr(config, ours) for theirs, ours in CONFIG_NAMES.items()},
-        "mlp_dropout": config.dropout,
-        "layer_types": kinds,
-        "local_attention": 2 * config.max_positions,  # to both sides
-        "rope_parameters": {GLOBAL: rope, LOCAL: rope},
-        # Unless told, transformers takes ModernBERT's own ids, which a small vocabulary hasn't.
-        **{f"{name}_token_id": _special_id(tokenizer, name) for name in SPECIAL_IDS},
-        "tie_word_embeddings": True,
-        "dtype": "float32",
-    }
+def _names(causal: bool) -> list[tuple[str, str]]:
+    head = "lm_head." if causal else "head."
+    return [(theirs.replace("lm_head.", head), ours) for theirs, ours in WEIGHT_NAMES]
 
 
 def _without_state(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -479,35 +359,28 @@ def _special_id(tokenizer: PreTrainedTokenizerBase | None, name: str) -> int:
     return next((i for i in ids if i is not None), 0)
 
 
-def _config_from_hf(
-    settings: Mapping[str, Any], causal: bool, path: str | os.PathLike[str]
+def _config_from(
+    theirs: PretrainedConfig, causal: bool, path: str | os.PathLike[str]
 ) -> ModernBertConfig:
     """Raises ValueError for something that `ModernBert` doesn't compute; the message names it."""
-    found = {ours: settings[theirs] for theirs, ours in CONFIG_NAMES.items() if theirs in settings}
-    ropes = settings.get("rope_parameters") or {}
-    rope = ropes.get(GLOBAL) or {}
-    kinds = set(settings.get("layer_types") or [GLOBAL, LOCAL])
-    local = LOCAL in kinds
-    window = settings.get("local_attention", 128) // 2  # neighbours on each side
-    refused = {
-        "layer_types": not kinds <= {GLOBAL, LOCAL},
-        "local_attention": local and window < found.get("max_positions", 8192),
-        "hidden_activation": settings.get("hidden_activation", "gelu") != "gelu",
-        "classifier_activation": settings.get("classifier_activation", "gelu") != "gelu",
-        "rope_parameters": rope.get("rope_type", "default") != "default"
-        or (local and ropes.get(LOCAL) != rope),
-        "decoder_bias": not settings.get("decoder_bias", True),
-        "tie_word_embeddings": not settings.get("tie_word_embeddings", True),
+    rope, local = theirs.rope_parameters.get(GLOBAL), theirs.rope_parameters.get(LOCAL)
+    kinds = set(theirs.layer_types)
+    window = theirs.local_attention // 2  # neighbours on each side
+    fits = {
+        "layer_types": kinds <= {GLOBAL, LOCAL},
+        "local_attention": LOCAL not in kinds or window >= theirs.max_position_embeddings,
+        "rope_parameters": rope["rope_type"] == "default" and (LOCAL not in kinds or local == rope),
         **{
-            name: bool(settings.get(name))
+            name: getattr(theirs, name, "gelu") == "gelu"
+            for name in ("hidden_activation", "classifier_activation")
+        },
+        **{name: getattr(theirs, name, True) for name in ("decoder_bias", "tie_word_embeddings")},
+        **{
+            name: not getattr(theirs, name, False)
             for name in ("attention_bias", "mlp_bias", "norm_bias", "classifier_bias")
         },
     }
-    for name, wrong in refused.items():
-        if wrong:
-            raise ValueError(
-                f"{path} has {name} = {settings.get(name)}, which this ModernBert doesn't compute: "
-                "its layers attend globally, with plain rotary positions, gelu and no biases but "
-                "the last. Load it with transformers' AutoModel."
-            )
-    return ModernBertConfig(**found, rope_base=rope.get("rope_theta", 160_000.0), causal=causal)
+    computed = "all layers attend globally, with plain rotary positions, gelu and no biases but one"
+    refuse_unless(fits, theirs, path, computed)
+    found = {ours: getattr(theirs, name) for name, ours in CONFIG_NAMES.items()}
+    return ModernBertConfig(**found, rope_base=rope["rope_theta"], causal=causal)

@@ -5,7 +5,7 @@ import torch
 __all__ = ["apply_rotary", "rotary_angles", "sinusoidal_positions"]
 
 
-def _frequencies(d: int, base: float, device: torch.device | str | None) -> torch.Tensor:
+def _frequencies(d: int, base: float, device: torch.device | None = None) -> torch.Tensor:
     """base^(-2i / d) for i = 0 … d/2 - 1, radians per position: (d/2,) float32."""
     if d < 2 or d % 2:
         raise ValueError(f"{d} features can't be put into pairs; expected an even number.")
@@ -20,7 +20,6 @@ def sinusoidal_positions(
     d_model: int,
     *,
     base: float = 10_000.0,
-    device: torch.device | str | None = None,
 ) -> torch.Tensor:
     """Fixed position vectors of sines and cosines (Vaswani et al., 2017, section 3.5).
 
@@ -35,8 +34,8 @@ def sinusoidal_positions(
     """
     if n_positions < 1:
         raise ValueError(f"n_positions is {n_positions}; expected at least one position.")
-    positions = torch.arange(n_positions, device=device, dtype=torch.float32)
-    angles = torch.outer(positions, _frequencies(d_model, base, device))  # (T, d/2)
+    positions = torch.arange(n_positions, dtype=torch.float32)
+    angles = torch.outer(positions, _frequencies(d_model, base))  # (T, d/2)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)  # (T, d)
 
 
