@@ -276,7 +276,7 @@ def pretrain(config: PretrainingConfig) -> History | None:
         if group.is_main_process:
             if not log.is_open:
                 print(f"All {config.steps:,} updates were done before.", file=sys.stderr)
-            _write_results(config, source, tokenizer, model, history, group.num_processes)
+            _write_results(config, source, tokenizer, model, history)
         group.wait_for_everyone()
     return history
 
@@ -292,9 +292,8 @@ def _check_settings(config: PretrainingConfig, source: dict[str, str]) -> None:
     file = output / "settings.json"
     try:
         saved = json.loads(file.read_text(encoding="utf-8")) if file.exists() else settings
-        differing = disk.differences({**saved, "steps": None}, {**settings, "steps": None})
-        if saved["steps"] > config.steps:
-            differing.append(f"steps: {saved['steps']} there, {config.steps} now")
+        longer = saved["steps"] < config.steps
+        differing = disk.differences(saved | {"steps": config.steps} if longer else saved, settings)
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"{file} can't be read ({type(error).__name__}: {error}). Delete it and give the same "
@@ -307,7 +306,7 @@ def _check_settings(config: PretrainingConfig, source: dict[str, str]) -> None:
             + "\n  ".join(differing[:8] + ["…"] * (len(differing) > 8))
             + "\nGo on with the settings it was made with, or choose another --output."
         )
-    if has_begun and saved["steps"] < config.steps:
+    if has_begun and longer:
         print(
             f"The run of {saved['steps']:,} updates goes on to {config.steps:,}, with the learning "
             f"rate of a {config.schedule} schedule of {config.steps:,} from here on.",
@@ -393,7 +392,6 @@ def _write_results(
     tokenizer: PreTrainedTokenizerBase,
     model: nn.Module,
     history: History,
-    processes: int,
 ) -> None:
     kind = f"{sum(p.numel() for p in model.parameters()):,} parameters, a {type(model).__name__}"
     metadata = {"datasets": [config.dataset] if config.dataset and "/" in config.dataset else None}
@@ -413,13 +411,14 @@ def _write_results(
     # Paths of this machine say nothing elsewhere; "Data" names the files.
     hidden = {"output", "text", "data_files", "tokenizer", "base", "prepare_only"}
     hidden |= set(OF_A_NEW_MODEL) if config.base else set()
-    settings = asdict(config) | {"processes": processes}
+    settings = asdict(config) | {"processes": PartialState().num_processes}
+    counts = read_counts(Path(config.output) / "blocks")
     card = model_card(
         config.objective,
         name=Path(config.output).resolve().name,
         origin=f"{origin}, by `helpers.pretrain`, {config.block_size} tokens at a time.",
         held_out=_held_out_text(config, history),
-        counts={f"{split}, {k}": n for split, c in _counts(config).items() for k, n in c.items()},
+        counts={f"{split}, {k}": n for split, c in counts.items() for k, n in c.items()},
         source=source,
         settings={k: v for k, v in settings.items() if k not in hidden and v is not None},
         **metadata,
@@ -432,10 +431,6 @@ def _write_results(
             tokenizer.save_pretrained(folder)
         card.save(folder / "README.md")
     disk.write_file(Path(config.output) / "history.json", json.dumps(asdict(history), indent=2))
-
-
-def _counts(config: PretrainingConfig) -> dict[str, dict[str, int]]:
-    return read_counts(Path(config.output) / "blocks")
 
 
 def _held_out_text(config: PretrainingConfig, history: History) -> str:
@@ -455,7 +450,7 @@ def _held_out_text(config: PretrainingConfig, history: History) -> str:
 
 def _text_summary(config: PretrainingConfig, tokenizer: PreTrainedTokenizerBase) -> str:
     """What became of the text, a line a split, and what was lost of it."""
-    counts = _counts(config)
+    counts = read_counts(Path(config.output) / "blocks")
     lines = [
         f"{split}: {c['documents']:,} documents, {c['tokens']:,} tokens, {c['blocks']:,} blocks"
         + (", from the end of the text" if c["blocks_from_the_end"] else "")

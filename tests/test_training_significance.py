@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from helpers.training import significance
 from helpers.training.significance import mcnemar_test, paired_bootstrap, sign_flip_test
 
 
@@ -42,14 +41,6 @@ def test_pairs_stay_together():
 def test_the_interval_widens_with_its_level(pair):
     narrow, wide = (paired_bootstrap(*pair, generator(), level=level) for level in (0.5, 0.99))
     assert wide.low < narrow.low < narrow.mean < narrow.high < wide.high
-
-
-def test_results_do_not_depend_on_how_many_are_drawn_at_a_time(pair, monkeypatch):
-    whole = paired_bootstrap(*pair, generator(), resamples=100)
-    p = sign_flip_test(*pair, generator(), resamples=100)
-    monkeypatch.setattr(significance, "BLOCK", 700)
-    assert paired_bootstrap(*pair, generator(), resamples=100) == whole
-    assert sign_flip_test(*pair, generator(), resamples=100) == p
 
 
 def test_sign_flip_agrees_with_scipys_permutation_test():

@@ -110,14 +110,11 @@ class Windows(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.plan)
 
-    def rows(self, k: int) -> list[np.ndarray]:
-        """Row numbers of window k's micro-batches on this process."""
-        return split_window(self.plan[k], self.batch_size, self.process, self.processes)
-
     def __getitem__(self, k: int) -> list[dict[str, torch.Tensor]]:
+        parts = split_window(self.plan[k], self.batch_size, self.process, self.processes)
         batches = []
         with torch.random.fork_rng(devices=[]):
-            for micro, rows in enumerate(self.rows(k)):
+            for micro, rows in enumerate(parts):
                 seed = derive_seed(self.seed, self.epoch, k, micro, self.process)
                 torch.default_generator.manual_seed(seed)
                 batches.append(self.collate_fn(take(self.dataset, rows)))

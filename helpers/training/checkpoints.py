@@ -20,7 +20,6 @@ A new run starts from a checkpoint's weights, with its own settings and its own 
 import json
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -42,18 +41,6 @@ class CheckpointError(RuntimeError):
     """A checkpoint that can't be written or used: damaged, or of another run."""
 
 
-@dataclass
-class Progress:
-    """Where a run stands: all that isn't a tensor. `step` counts finished updates."""
-
-    step: int
-    records: list[dict]
-    evaluations: list[dict]
-    best: dict | None
-    stale_evaluations: int  # since the last new best
-    seconds: float
-
-
 def latest(folder: Path) -> Path | None:
     """The newest checkpoint in `folder`, or None."""
     return next(iter(_newest_first(folder)), None)
@@ -67,7 +54,7 @@ def _newest_first(folder: Path, ending: str = "") -> list[Path]:
 
 def save(
     folder: Path,
-    progress: Progress,
+    progress: dict,
     *,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -75,13 +62,15 @@ def save(
     best_weights: dict[str, torch.Tensor] | None,
     fingerprint: dict,
 ) -> Path:
-    """Write the checkpoint of `progress.step` and drop all but the newest `KEEP`.
+    """Write the checkpoint of a run that has finished `progress["step"]` updates.
+
+    All but the newest `KEEP` are dropped. `progress` is all that isn't a tensor, as JSON takes it.
 
     Raises:
         CheckpointError: the disk is full, or fails otherwise; the checkpoints there stay whole.
     """
-    target = folder / f"step-{progress.step:08d}"
-    state = {"fingerprint": fingerprint, "scaler": scaler.state_dict(), **vars(progress)}
+    target = folder / f"step-{progress['step']:08d}"
+    state = {"fingerprint": fingerprint, "scaler": scaler.state_dict(), **progress}
     for leftover in _newest_first(folder, rf"(\{disk.PARTIAL}|\{disk.REPLACED})"):
         shutil.rmtree(leftover)
     try:
@@ -114,7 +103,7 @@ def load(
     scaler: torch.amp.GradScaler,
     fingerprint: dict,
     extend: bool = False,
-) -> tuple[Progress, dict[str, torch.Tensor] | None]:
+) -> tuple[dict, dict[str, torch.Tensor] | None]:
     """Put a run back to where `checkpoint` left it; returns its progress and best weights.
 
     Args:
@@ -133,7 +122,7 @@ def load(
     _restore_optimizer(model, optimizer, tensors)
     scaler.load_state_dict(state.pop("scaler"))
     has_best = "best.safetensors" in disk.read_manifest(checkpoint)["files"]
-    return Progress(**state), load_file(checkpoint / "best.safetensors") if has_best else None
+    return state, load_file(checkpoint / "best.safetensors") if has_best else None
 
 
 def load_weights(checkpoint: str | Path, model: nn.Module) -> None:

@@ -21,6 +21,7 @@ from helpers.training.columns import (
     first_wrong,
     innermost,
     is_list,
+    is_number,
     read_columns,
     take,
 )
@@ -31,6 +32,7 @@ from helpers.training.objective import (
     shifts_labels,
     to_device,
     unwrap,
+    writes,
 )
 
 FOR_EACH_PIECE = ("attention_mask", "token_type_ids", "special_tokens_mask")
@@ -43,26 +45,28 @@ def check_data(
     model: nn.Module,
     dataset: Sequence,
     collate_fn: Callable,
-    lengths: np.ndarray,
     batch_size: int,
     loss_fn: Loss | None = None,
     *,
     labelled: bool = True,
-):
+) -> np.ndarray:
     """Refuse data, a collate function or a model that break the contract of `objective`.
 
     A mixture, such as `helpers.data.mixing.MixedBatches`, is checked data set by data set. Of a
     dataset that knows its `lengths` no row is read but two; `check_batch` looks at the others.
 
+    Returns:
+        Pieces in each sequence, int64 (n,).
+
     Raises:
         ValueError: naming the row, what is wrong with it, and the remedy.
-        TypeError: for a batch that isn't a dict of tensors.
+        TypeError: for a dataset without a length, or a batch that isn't a dict of tensors.
     """
+    lengths = sequence_lengths(dataset)
     if hasattr(dataset, "collates"):
         for part, collate in zip(dataset.datasets, dataset.collates, strict=True):
-            n = sequence_lengths(part)
-            check_data(model, part, collate, n, len(dataset.rows[0]), loss_fn, labelled=labelled)
-        return
+            check_data(model, part, collate, len(dataset.rows[0]), loss_fn, labelled=labelled)
+        return lengths
     check_lengths(model, lengths)
     columns = {} if hasattr(dataset, "lengths") else read_columns(dataset, COLUMNS)
     _check_ids(model, columns)
@@ -76,17 +80,18 @@ def check_data(
     except Exception:
         if name is not None:
             _check_present(name, columns[name])
-            if not _writes(model):
+            if not writes(model):
                 _check_for_each_piece(columns, lengths, (name,))
         raise
-    if name is not None and not _passed_on(columns[name], rows, batch):
-        name = None  # collate_fn makes the labels of something else
-    if name is not None:
+    if name is not None and _passed_on(columns[name], rows, batch):
         _check_present(name, columns[name])
+    else:
+        name = None  # collate_fn makes the labels of something else
     check_batch(model, batch, labelled=labelled)
     logits = _check_output(model, batch, loss_fn)
     if name is not None:
         _check_labels(model, columns, lengths, name, logits)
+    return lengths
 
 
 def check_lengths(model: nn.Module, lengths: np.ndarray):
@@ -250,7 +255,7 @@ def _check_labels(
             "num_labels=<number of classes>, or mend the labels. To predict without labels, "
             "leave the column out."
         )
-    if logits.ndim == 3 and not _writes(model):
+    if logits.ndim == 3 and not writes(model):
         _check_for_each_piece(columns, lengths, (name,))
     elif logits.ndim == 3:
         check_lengths(model, pc.list_value_length(column).to_numpy())
@@ -264,7 +269,7 @@ def _check_present(name: str, column: pa.ChunkedArray):
             f"Row {found[0]} has the {name} {found[1]}: it is missing. Leave such rows out, or put "
             f"{IGNORED} where nothing is to be learned."
         )
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+    if not is_number(kind):
         raise ValueError(
             f"Row 0 has the {name} {column[0].as_py()!r}, of type {kind}: give each class as a "
             f"whole number, 0 to C - 1, for example with dataset.class_encode_column({name!r}) or "
@@ -337,7 +342,7 @@ def _check_output(
         try:
             output = model(**inputs)
         except (ValueError, RuntimeError):
-            if labels is None or _writes(model):
+            if labels is None or writes(model):
                 raise
             # A loss inside the model may have met labels of a shape or dtype that it can't take.
             del inputs["labels"]
@@ -406,11 +411,6 @@ def _check_loss(
 
 
 # What the model is.
-
-
-def _writes(model: nn.Module) -> bool:
-    """Whether the labels are another sequence than the input, as an encoder-decoder's."""
-    return bool(getattr(getattr(unwrap(model), "config", None), "is_encoder_decoder", False))
 
 
 def _vocabulary(model: nn.Module) -> int | None:

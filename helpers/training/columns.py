@@ -65,26 +65,20 @@ def is_list(kind: pa.DataType) -> bool:
     return hasattr(kind, "value_field")
 
 
+def is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
 def first_wrong(
     column: pa.ChunkedArray, wrong: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[int, object] | None:
     """Row and value of the first that is missing or, if they are numbers, wrong."""
-    start = 0
-    for chunk in column.chunks:
-        if is_list(chunk.type):
-            rows, values = pc.list_parent_indices(chunk), pc.list_flatten(chunk)
-        else:
-            rows, values = pa.array(np.arange(len(chunk))), chunk
-        bad = np.zeros(len(values), dtype=bool)
-        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            bad = wrong(pc.fill_null(values, 0).to_numpy())
-        if values.null_count:
-            bad |= values.is_null().to_numpy(zero_copy_only=False)
-        found = [(rows[i].as_py(), values[i].as_py()) for i in np.flatnonzero(bad)[:1]]
-        if chunk.null_count:
-            found.append((int(np.flatnonzero(chunk.is_null())[0]), None))
-        if found:
-            row, value = min(found, key=lambda pair: pair[0])
-            return start + row, value
-        start += len(chunk)
-    return None
+    rows, values = np.arange(len(column)), column
+    if is_list(column.type):
+        rows, values = pc.list_parent_indices(column).to_numpy(), pc.list_flatten(column)
+    bad = pc.is_null(values).to_numpy()
+    if is_number(values.type):
+        bad = bad | wrong(pc.fill_null(values, 0).to_numpy())
+    found = [(int(rows[i]), values[i].as_py()) for i in np.flatnonzero(bad)[:1]]
+    found += [(int(row), None) for row in np.flatnonzero(pc.is_null(column))[:1]]
+    return min(found, key=lambda pair: pair[0], default=None)

@@ -8,7 +8,6 @@ import torch
 from accelerate.utils import gather_object
 from torch import nn
 
-from helpers.training.batches import sequence_lengths
 from helpers.training.checks import check_batch, check_data, eval_mode
 from helpers.training.columns import take
 from helpers.training.config import Precision
@@ -19,7 +18,7 @@ from helpers.training.objective import (
     mean_loss,
     shifts_labels,
     to_device,
-    unwrap,
+    writes,
 )
 from helpers.training.precision import computing_in, resolve_precision
 from helpers.training.processes import join_processes
@@ -107,15 +106,15 @@ def _forward(
     labelled: bool,
 ) -> Iterator[tuple]:
     """Yield (rows, batch, output, (sum of losses, labels)) for this process's batches."""
-    lengths = sequence_lengths(dataset)
     device = next(model.parameters()).device
     group = join_processes()
-    order = np.argsort(-lengths, kind="stable")  # the longest first: memory trouble shows at once
-    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     shifted = shifts_labels(model)
     # Not inference_mode: what the model keeps from there, such as a mask, would break training.
     with eval_mode(model), torch.no_grad(), computing_in(model, precision, device):
-        check_data(model, dataset, collate_fn, lengths, batch_size, loss_fn, labelled=labelled)
+        lengths = check_data(model, dataset, collate_fn, batch_size, loss_fn, labelled=labelled)
+        # The longest first: memory trouble shows at once.
+        order = np.argsort(-lengths, kind="stable")
+        batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
         for rows in batches[group.process_index :: group.num_processes]:
             batch = collate_fn(take(dataset, rows))
             check_batch(model, batch, labelled=labelled)
@@ -130,11 +129,10 @@ def _forward(
 
 def _collect(batches: Iterator[tuple], model: nn.Module, precision: Precision) -> Predictions:
     # The labels of an encoder-decoder are those of another sequence than its padding mask.
-    writes = getattr(getattr(unwrap(model), "config", None), "is_encoder_decoder", False)
+    padded = not writes(model)
     rows, logits, labels, parts = [], [], [], []
     for batch_rows, batch, output, part in batches:
-        by_piece = output.logits.ndim == 3 and not writes
-        real = batch.get("attention_mask") if by_piece else None
+        real = batch.get("attention_mask") if padded and output.logits.ndim == 3 else None
         rows += batch_rows.tolist()
         logits += _unpad(output.logits.float(), real)
         if "labels" in batch:

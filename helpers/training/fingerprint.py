@@ -10,17 +10,19 @@ from types import CodeType, FunctionType, MethodType
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
+import pyarrow.compute as pc
 from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from helpers.training.batches import take
+from helpers.training.columns import is_list, is_number, take
 from helpers.training.config import TrainingConfig
 
 # Settings that may differ when a run goes on: they change no number of the updates to come.
-FREE_TO_CHANGE = ("checkpoint_dir", "checkpoint_every", "resume", "extend", "progress")
-FREE_TO_CHANGE += ("num_workers",)
+FREE_TO_CHANGE = (
+    *("checkpoint_dir", "checkpoint_every", "resume", "extend"),
+    *("num_workers", "progress"),
+)
 NOT_THE_MODEL = ("_name_or_path", "transformers_version")  # where its configuration came from
 NOT_THE_MODULE = ("training", "gradient_checkpointing")  # as it is used; the second saves memory
 ROWS = 1000  # read at a time
@@ -78,11 +80,10 @@ def _rows_digest(dataset: Sequence) -> str:
 
 
 def _bytes(column: pa.Array) -> bytes:
-    if hasattr(column.type, "value_field"):  # a list, of any kind
-        lengths = pyarrow.compute.list_value_length(column)
-        return _bytes(lengths) + _bytes(pyarrow.compute.list_flatten(column))
-    number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    whole = number and not column.null_count
+    if is_list(column.type):
+        lengths = pc.list_value_length(column)
+        return _bytes(lengths) + _bytes(pc.list_flatten(column))
+    whole = is_number(column.type) and not column.null_count
     return np.asarray(column).tobytes() if whole else _text(column.to_pylist()).encode()
 
 

@@ -33,8 +33,13 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
         raise ValueError(f"An interval needs at least two values, (n,); these are {values.shape}.")
     if not np.isfinite(values).all():
         raise ValueError(f"Some values aren't finite: {values.tolist()}.")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it lies between 0 and 1, as 0.95 does.")
+    check_level(level)
     mean, error = values.mean(), values.std(ddof=1) / len(values) ** 0.5
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * error
     return Interval(float(mean), float(mean - half), float(mean + half))
+
+
+def check_level(level: float) -> None:
+    """Refuse a coverage that isn't between 0 and 1, such as 95."""
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it lies between 0 and 1, as 0.95 does.")

@@ -8,6 +8,7 @@ names and gives an object with the same `compute`, over scikit-learn, seqeval an
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers.data import assets
 from helpers.training.intervals import Interval
+from helpers.training.objective import IGNORED
 
 CLASS_SCORES = {
     "accuracy": sklearn.metrics.accuracy_score,
@@ -52,7 +54,7 @@ def load(name: str) -> Metric:
         ValueError: for a name that isn't here, with the names that are.
     """
     metrics = {"perplexity": perplexity, "seqeval": entity_scores}
-    metrics |= {key: _of_classes(key, score) for key, score in CLASS_SCORES.items()}
+    metrics |= {key: partial(_class_score, name=key) for key in CLASS_SCORES}
     if name not in metrics:
         near = difflib.get_close_matches(name, metrics, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -60,13 +62,12 @@ def load(name: str) -> Metric:
     return Metric(metrics[name])
 
 
-def _of_classes(name: str, score: Callable) -> Callable[..., dict[str, Any]]:
-    def compute(predictions: Sequence[int], references: Sequence[int], **options):
-        true, guess = _classes("references", references), _classes("predictions", predictions)
-        value = score(true, guess, **options)
-        return {name: float(value) if np.ndim(value) == 0 else value}
-
-    return compute
+def _class_score(
+    predictions: Sequence[int], references: Sequence[int], *, name: str, **options
+) -> dict[str, Any]:
+    true, guess = _classes("references", references), _classes("predictions", predictions)
+    value = CLASS_SCORES[name](true, guess, **options)
+    return {name: float(value) if np.ndim(value) == 0 else value}
 
 
 def _classes(name: str, values: Sequence[int]) -> np.ndarray:
@@ -125,15 +126,16 @@ def class_report(
             f"{len(true)} references, {len(guess)} predictions and {len(groups)} groups; expected "
             "as many of each, at least one."
         )
-    n_classes = 1 + max(true.max(), guess.max()) if names is None else len(names)
-    if min(true.min(), guess.min()) < 0 or max(true.max(), guess.max()) >= n_classes:
+    lowest, highest = min(true.min(), guess.min()), max(true.max(), guess.max())
+    n_classes = 1 + highest if names is None else len(names)
+    if lowest < 0 or highest >= n_classes:
         raise ValueError(
-            f"The classes go from {min(true.min(), guess.min())} to "
-            f"{max(true.max(), guess.max())}; expected 0 to {n_classes - 1}. Leave out -100."
+            f"The classes go from {lowest} to {highest}; expected 0 to {n_classes - 1}. Leave out "
+            "-100."
         )
     place = np.unique(groups, return_inverse=True)[1]
     counts = np.zeros((place.max() + 1, 3, n_classes))  # of each group: right, guessed, true
-    np.add.at(counts, (place[true == guess], 0, true[true == guess]), 1)
+    np.add.at(counts, (place, 0, true), true == guess)
     np.add.at(counts, (place, 1, guess), 1)
     np.add.at(counts, (place, 2, true), 1)
     n = len(counts)
@@ -141,8 +143,8 @@ def class_report(
     drawn = np.stack([np.tensordot(drawn, counts, 1) for drawn in times])  # (resamples, 3, C)
     value = _scores(counts.sum(0, keepdims=True))[0]  # (3, C + 2)
     low, high = np.quantile(_scores(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    support = [*np.bincount(true, minlength=n_classes).tolist(), len(true), len(true)]
-    rows = [*(map(str, range(n_classes)) if names is None else names), "macro", "micro"]
+    support = [*counts[:, 2].sum(0).astype(int).tolist(), len(true), len(true)]
+    rows = [*map(str, range(n_classes) if names is None else names), "macro", "micro"]
     return {
         row: {
             score: Interval(float(value[i, j]), float(low[i, j]), float(high[i, j]))
@@ -205,23 +207,15 @@ def entity_scores(
     report = seqeval.metrics.classification_report(
         references, predictions, output_dict=True, **options
     )
-    overall = report.pop("micro avg")
+    keys = {"precision": "precision", "recall": "recall", "f1": "f1-score", "number": "support"}
     result = {
-        name: {
-            "precision": scores["precision"],
-            "recall": scores["recall"],
-            "f1": scores["f1-score"],
-            "number": scores["support"],
-        }
+        name: {ours: scores[theirs] for ours, theirs in keys.items()}
         for name, scores in report.items()
         if not name.endswith(" avg")
     }
-    return result | {
-        "overall_precision": overall["precision"],
-        "overall_recall": overall["recall"],
-        "overall_f1": overall["f1-score"],
-        "overall_accuracy": seqeval.metrics.accuracy_score(references, predictions),
-    }
+    for score in ("precision", "recall", "f1"):
+        result[f"overall_{score}"] = report["micro avg"][keys[score]]
+    return result | {"overall_accuracy": seqeval.metrics.accuracy_score(references, predictions)}
 
 
 def perplexity(
@@ -271,9 +265,8 @@ def perplexity(
             f"Text {short[0]} ({predictions[short[0]]!r}) is too short: there is no token to "
             "predict" + ("" if add_start_token else " without add_start_token=True")
         )
-    values = []
-    for i in range(0, len(texts), batch_size):
-        values += _perplexities(model, texts[i : i + batch_size])
+    batches = (texts[i : i + batch_size] for i in range(0, len(texts), batch_size))
+    values = [value for batch in batches for value in _perplexities(model, batch)]
     return {
         "perplexities": values,
         "mean_perplexity": float(np.mean(values)),
@@ -285,11 +278,10 @@ def perplexity(
 def _perplexities(model: torch.nn.Module, texts: list[list[int]]) -> list[float]:
     """exp(mean negative log-likelihood) of each list of ids; right padding, masked out."""
     rows = [torch.tensor(ids, device=model.device) for ids in texts]
-    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, T)
-    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], True)
-    logits = model(input_ids=ids, attention_mask=mask).logits.float()  # (B, T, V)
+    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=IGNORED)  # (B, T)
+    real = ids != IGNORED
+    logits = model(input_ids=ids * real, attention_mask=real.long()).logits.float()  # (B, T, V)
     loss = torch.nn.functional.cross_entropy(
         logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none"
-    )  # (B, T - 1)
-    real = mask[:, 1:]
-    return ((loss * real).sum(1) / real.sum(1)).exp().tolist()
+    )  # (B, T - 1), 0 where nothing is to be predicted
+    return (loss.sum(1) / real[:, 1:].sum(1)).exp().tolist()

@@ -50,6 +50,11 @@ def shifts_labels(model: nn.Module) -> bool:
     return getattr(model, "shifts_labels", isinstance(model, kind))
 
 
+def writes(model: nn.Module) -> bool:
+    """Whether the labels are another sequence than the input, as an encoder-decoder's."""
+    return bool(getattr(getattr(unwrap(model), "config", None), "is_encoder_decoder", False))
+
+
 def count_labels(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> int:
     """How many labels the batch's mean loss is a mean over.
 

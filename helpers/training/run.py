@@ -17,7 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from helpers.training import checkpoints
-from helpers.training.batches import Windows, derive_seed, plan_epoch, sequence_lengths
+from helpers.training.batches import Windows, derive_seed, plan_epoch
 from helpers.training.checks import check_batch, check_data, check_weights
 from helpers.training.columns import take
 from helpers.training.config import TrainingConfig
@@ -83,17 +83,15 @@ class Run:
         loss_fn = functions["loss_fn"] = _loss_fn(config, functions["loss_fn"])
         group = join_processes()
         precision = resolve_precision(config.precision, group.device)
-        lengths = sequence_lengths(dataset)
         check_weights(model)
+        model.to(group.device)
+        if isinstance(loss_fn, nn.Module):
+            loss_fn.to(group.device)  # weights of classes, for example
+        lengths = check_data(model, dataset, functions["collate_fn"], config.batch_size, loss_fn)
         if len(lengths) < group.num_processes:
             raise ValueError(
                 f"{len(lengths)} sequences can't be shared by {group.num_processes} processes"
             )
-        model.to(group.device)
-        if isinstance(loss_fn, nn.Module):
-            loss_fn.to(group.device)  # weights of classes, for example
-        collate_fn = functions["collate_fn"]
-        check_data(model, dataset, collate_fn, lengths, config.batch_size, loss_fn)
         if optimizer is None:
             make = adamw if config.optimizer == "adamw" else Muon
             optimizer = make(model, config.learning_rate, config.weight_decay, config.beta2)
@@ -204,14 +202,15 @@ class Run:
         labels, tokens = self._sum_over_processes(sum(counts), tokens)
         if labels == 0:
             raise ValueError(
-                f"Update {self.step + 1} has no label: all labels of {self._rows()} are "
-                f"{IGNORED}, so there is nothing to learn from."
+                f"Update {self.step + 1} has no label: all labels of "
+                f"{self._rows(self.step + 1)} are {IGNORED}, so there is nothing to learn from."
             )
         loss = torch.zeros((), device=self.group.device)
         for micro, (batch, count) in enumerate(zip(window, counts, strict=True)):
             # Dropout's seed depends on where the run is, not on what ran before: so a
             # run that resumes here drops the same units.
-            torch.manual_seed(self._seed(micro))
+            place = self.step, micro, self.group.process_index
+            torch.manual_seed(derive_seed(self.config.seed, *place))
             last = micro == len(window) - 1
             loss += self._backward(batch, share=count / labels, last=last)
         factor = learning_rate_factor(
@@ -220,9 +219,8 @@ class Run:
         norm = self._optimizer_step(factor)
         rate = self.optimizer.param_groups[0]["lr"]
         self.step += 1
-        self.pending.append(
-            {"step": self.step, "loss": loss, "grad_norm": norm, "lr": rate, "tokens": tokens}
-        )
+        record = {"step": self.step, "epoch": self.step / self.steps_per_epoch, "loss": loss}
+        self.pending.append(record | {"grad_norm": norm, "lr": rate, "tokens": tokens})
         if self.after_update is not None:
             self.after_update(self.model, self.step)
         if self.step % FLUSH_EVERY == 0:
@@ -261,9 +259,6 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
-    def _seed(self, micro: int) -> int:
-        return derive_seed(self.config.seed, self.step, micro, self.group.process_index)
-
     def _sum_over_processes(self, *counts: int) -> list[int]:
         if self.group.num_processes == 1:
             return list(counts)
@@ -280,12 +275,7 @@ class Run:
         seconds = time.perf_counter() - self.clock
         speed = sum(record["tokens"] for record in self.pending) / seconds
         for record, loss, norm in zip(self.pending, losses, norms, strict=True):
-            record |= {
-                "epoch": record["step"] / self.steps_per_epoch,
-                "loss": loss,
-                "grad_norm": norm,
-                "tokens_per_second": speed,
-            }
+            record |= {"loss": loss, "grad_norm": norm, "tokens_per_second": speed}
             self._check_finite(record)
         self.history.records += self.pending
         if self.log is not None:
@@ -297,10 +287,8 @@ class Run:
 
     def _check_finite(self, record: dict) -> None:
         # With fp16, an infinite gradient is routine: the scaler skips that update.
-        gradient_counts = self.precision != "fp16"
-        if math.isfinite(record["loss"]) and (
-            math.isfinite(record["grad_norm"]) or not gradient_counts
-        ):
+        norm = 0.0 if self.precision == "fp16" else record["grad_norm"]
+        if math.isfinite(record["loss"]) and math.isfinite(norm):
             return
         folder = self.config.checkpoint_dir
         last_good = checkpoints.latest(Path(folder)) if folder else None
@@ -312,11 +300,10 @@ class Run:
             f"clipping (max_grad_norm is {self.config.max_grad_norm}), or a NaN in the inputs."
         )
 
-    def _rows(self, step: int | None = None) -> str:
-        """The dataset's rows behind update `step` (the next one, unless told)."""
-        epoch, k = divmod((self.step + 1 if step is None else step) - 1, self.steps_per_epoch)
-        rows = self.epoch_windows(epoch).plan[k].tolist()
-        return f"rows {rows} of the dataset"
+    def _rows(self, step: int) -> str:
+        """The dataset's rows behind update `step`."""
+        epoch, k = divmod(step - 1, self.steps_per_epoch)
+        return f"rows {self.epoch_windows(epoch).plan[k].tolist()} of the dataset"
 
     # Evaluations, checkpoints and the end.
 
@@ -351,15 +338,15 @@ class Run:
         self.clock = time.perf_counter()
 
     def _keep_if_best(self, result: dict[str, float]) -> None:
-        name, best = self.config.best_metric, self.history.best
+        name = self.config.best_metric
         if name not in result:
             raise ValueError(
                 f"best_metric={name!r}, but evaluate_fn returned {sorted(result)}: "
                 "choose one of these."
             )
         sign = 1 if self.config.higher_is_better else -1
-        first = best is None and not math.isnan(result[name])  # nothing is better than NaN
-        if first or (best is not None and sign * result[name] > sign * best[name]):
+        best = sign * self.history.best[name] if self.history.best else -math.inf
+        if sign * result[name] > best:  # which NaN never is
             self.history.best = self.history.evaluations[-1]
             self.best_weights = {
                 key: value.detach().to("cpu", copy=True).contiguous()  # safetensors wants it
@@ -375,38 +362,31 @@ class Run:
         if self.group.is_main_process:
             checkpoints.save(
                 Path(self.config.checkpoint_dir),
-                checkpoints.Progress(
-                    step=self.step,
-                    records=self.history.records,
-                    evaluations=self.history.evaluations,
-                    best=self.history.best,
-                    stale_evaluations=self.stale_evaluations,
-                    seconds=self.history.seconds,
-                ),
-                model=self.model,
-                optimizer=self.optimizer,
-                scaler=self.scaler,
+                {"step": self.step, "stale_evaluations": self.stale_evaluations}
+                | vars(self.history),
                 best_weights=self.best_weights,
-                fingerprint=self.fingerprint,
+                **self._restorable(),
             )
         self.group.wait_for_everyone()
         self.clock = time.perf_counter()
+
+    def _restorable(self) -> dict:
+        """What a checkpoint is made of and put back into, and what it must match."""
+        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
+        return parts | {"fingerprint": self.fingerprint}
 
     def restore(self) -> None:
         """Go on from the last checkpoint, if the config says so and there is one."""
         if self.config.checkpoint_dir is None:
             return
+        names = ["collate_fn", "loss_fn", "after_update"]
+        if self.config.best_metric:  # the evaluation decides which weights are kept
+            names.append("evaluate_fn")
         self.fingerprint = fingerprint(
             self.model,
             self.dataset,
             self.config,
-            # The evaluation counts where it decides which weights are kept.
-            {
-                "collate_fn": self.collate_fn,
-                "evaluate_fn": self.evaluate_fn if self.config.best_metric else None,
-                "loss_fn": self.loss_fn,
-                "after_update": self.after_update,
-            },
+            {name: getattr(self, name) for name in names},
             optimizer=type(self.optimizer).__name__,
             peaks=self.peaks,
             precision=self.precision,
@@ -424,21 +404,11 @@ class Run:
                 f"checkpoint_dir, or delete it. {checkpoints.ANEW}"
             )
         progress, self.best_weights = checkpoints.load(
-            last,
-            model=self.model,
-            optimizer=self.optimizer,
-            scaler=self.scaler,
-            fingerprint=self.fingerprint,
-            extend=self.config.extend,
+            last, extend=self.config.extend, **self._restorable()
         )
-        self.step = progress.step
-        self.stale_evaluations = progress.stale_evaluations
-        self.history = History(
-            records=progress.records,
-            evaluations=progress.evaluations,
-            best=progress.best,
-            seconds=progress.seconds,
-        )
+        self.step = progress.pop("step")
+        self.stale_evaluations = progress.pop("stale_evaluations")
+        self.history = History(**progress)
 
     def stop_if_asked(self, signals: list[int]) -> None:
         """Write a checkpoint and stop, if a signal came; all processes at the same update."""
@@ -464,9 +434,8 @@ class Run:
 
     def progress_bar(self) -> tqdm:
         """A bar on standard error; none where PLM_PROGRESS=0, as when notebooks are executed."""
-        show = self.config.progress
-        if show is None:
-            show = os.environ.get("PLM_PROGRESS") != "0"
+        wanted = os.environ.get("PLM_PROGRESS") != "0"
+        show = wanted if self.config.progress is None else self.config.progress
         return tqdm(
             desc="training",
             total=self.total_steps,

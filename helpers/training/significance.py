@@ -5,14 +5,12 @@ answer and 0 for a wrong one, and look at the differences. That takes out what t
 have in common: an example that is hard for both says nothing about which one is better.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
-from helpers.training.intervals import Interval
-
-BLOCK = 2_000_000  # numbers drawn at a time, so that memory doesn't grow with the resamples
+from helpers.training.intervals import Interval, check_level
 
 
 def paired_bootstrap(
@@ -39,16 +37,11 @@ def paired_bootstrap(
         ValueError: the scores differ in shape, are fewer than two, or aren't finite; or a number
             is out of its range.
     """
-    differences = _differences(scores_a, scores_b)
-    _check_resamples(resamples)
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it lies between 0 and 1, as 0.95 does.")
+    differences = _differences(scores_a, scores_b, resamples)
+    check_level(level)
     n = len(differences)
-    means = [
-        differences[generator.integers(n, size=(rows, n))].mean(axis=1)
-        for rows in _blocks(resamples, n)
-    ]
-    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    means = [differences[generator.integers(n, size=n)].mean() for _ in range(resamples)]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(differences.mean()), float(low), float(high))
 
 
@@ -67,18 +60,15 @@ def sign_flip_test(
 
     Args and errors are those of `paired_bootstrap`.
     """
-    differences = _differences(scores_a, scores_b)
-    _check_resamples(resamples)
+    differences = _differences(scores_a, scores_b, resamples)
     differences = differences[differences != 0]  # a swap of equal scores changes nothing
     if not len(differences):
         return 1.0
     # Sums of the same numbers in another order may differ in the last bits.
     observed = abs(differences.sum()) * (1 - 1e-9)
-    extreme = 0
-    for rows in _blocks(resamples, len(differences)):
-        signs = generator.integers(2, size=(rows, len(differences))) * 2 - 1
-        extreme += int((np.abs(signs @ differences) >= observed).sum())
-    return (extreme + 1) / (resamples + 1)
+    draws = (generator.integers(2, size=len(differences)) for _ in range(resamples))
+    extreme = sum(abs((draw * 2 - 1) @ differences) >= observed for draw in draws)
+    return float((extreme + 1) / (resamples + 1))
 
 
 def mcnemar_test(right_a: Sequence[bool], right_b: Sequence[bool]) -> float:
@@ -107,8 +97,12 @@ def mcnemar_test(right_a: Sequence[bool], right_b: Sequence[bool]) -> float:
     return float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
 
 
-def _differences(scores_a: Sequence[float], scores_b: Sequence[float]) -> np.ndarray:
+def _differences(
+    scores_a: Sequence[float], scores_b: Sequence[float], resamples: int = 1
+) -> np.ndarray:
     """a − b as float64 (n,), checked."""
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}; draw at least one, better 10,000.")
     a, b = np.asarray(scores_a, dtype=float), np.asarray(scores_b, dtype=float)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
         raise ValueError(
@@ -122,16 +116,3 @@ def _differences(scores_a: Sequence[float], scores_b: Sequence[float]) -> np.nda
             "give it a number for both models, or leave it out of both."
         )
     return a - b
-
-
-def _check_resamples(resamples: int) -> None:
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}; draw at least one, better 10,000.")
-
-
-def _blocks(resamples: int, n: int) -> Iterator[int]:
-    """Numbers of resamples to draw at once, with the sum `resamples`."""
-    most = max(1, BLOCK // n)
-    while resamples > 0:
-        yield min(most, resamples)
-        resamples -= most

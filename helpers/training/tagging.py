@@ -68,20 +68,20 @@ def tag_texts(
     if not filled:
         return [[] for _ in texts]
     documents = [[texts[i][a:b] for a, b in spans[i]] for i in filled]
+    reads_shapes = getattr(model.config, "num_shapes", 0) > 0
     windows = encode_words(
         tokenizer,
         documents,
-        shapes=[_shapes(document) for document in documents] if _reads_shapes(model) else None,
+        shapes=[_shapes(document) for document in documents] if reads_shapes else None,
         max_length=max_length,
         overlap=overlap,
     )
     logits = predict(
         model, windows, collate_fn=collate_windows, batch_size=batch_size, precision="fp32"
     ).logits
-    allowed = may_follow(names)
     found: list[list[dict[str, Any]]] = [[] for _ in texts]
     for i, rows in zip(filled, words_from_windows(windows, logits), strict=True):
-        found[i] = _entities(texts[i], spans[i], np.stack(rows), names, allowed)
+        found[i] = _entities(texts[i], spans[i], np.stack(rows), names)
     return found
 
 
@@ -104,10 +104,6 @@ def _with_pieces(tokenizer: PreTrainedTokenizerBase, text: str, spans: Spans) ->
     return [span for span, ids in zip(spans, pieces, strict=True) if ids]
 
 
-def _reads_shapes(model: nn.Module) -> bool:
-    return getattr(model.config, "num_shapes", 0) > 0
-
-
 def _shapes(document: list[str]) -> list[int]:
     """The words' shapes; behind ".", "!" or "?" a sentence begins."""
     sentences: list[list[str]] = [[]]
@@ -119,16 +115,14 @@ def _shapes(document: list[str]) -> list[int]:
 
 
 def _entities(
-    text: str, spans: Spans, logits: np.ndarray, names: list[str], allowed: np.ndarray
+    text: str, spans: Spans, logits: np.ndarray, names: list[str]
 ) -> list[dict[str, Any]]:
     probabilities = softmax(logits, axis=-1)  # (words, C)
-    tags = constrained_viterbi(logits, allowed)
+    tags = constrained_viterbi(logits, may_follow(names))
     found = []
     for kind, first, end in entities([names[tag] for tag in tags]):
         start, stop = spans[first][0], spans[end - 1][1]
         score = np.mean([probabilities[word, tags[word]] for word in range(first, end)])
-        found.append(
-            {"start": start, "end": stop, "label": kind, "text": text[start:stop]}
-            | {"score": float(score)}
-        )
+        span = {"start": start, "end": stop, "label": kind, "text": text[start:stop]}
+        found.append(span | {"score": float(score)})
     return found
