@@ -333,15 +333,15 @@ def test_a_new_model_is_initialised_as_the_original():
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"d_model": 0}, "d_model is 0; expected a positive"),
+        ({"d_model": 0}, "d_model is 0"),
         ({"n_layers": 2.0}, r"n_layers is 2\.0"),
         ({"vocab_size": True}, "vocab_size is True"),
-        ({"n_heads": 5}, "n_heads = 5 doesn't divide d_model = 768"),
+        ({"n_heads": 5}, "n_heads = 5 .*d_model = 768"),
         ({"dropout": 1.0}, r"dropout is 1\.0"),
         ({"attention_dropout": None}, "attention_dropout is None"),
         ({"eps": 0.0}, r"eps is 0\.0"),
         ({"eps": "1e-12"}, "eps is '1e-12'"),
-        ({"activation": "swish"}, "activation is 'swish'; expected one of gelu"),
+        ({"activation": "swish"}, "activation is 'swish'.*gelu"),
     ],
 )
 def test_a_configuration_that_makes_no_sense(changes, why):
@@ -357,12 +357,12 @@ def test_an_empty_configuration_is_bert_base_as_in_transformers():
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"model_type": "roberta"}, "type 'roberta'.*expected 'bert'"),
-        ({"position_embedding_type": "relative_key"}, "'relative_key'; expected 'absolute'"),
-        ({"is_decoder": True}, "is_decoder = True; expected False"),
+        ({"model_type": "roberta"}, "'roberta'.*'bert'"),
+        ({"position_embedding_type": "relative_key"}, "'relative_key'.*'absolute'"),
+        ({"is_decoder": True}, "is_decoder = True.*False"),
         ({"add_cross_attention": True}, "add_cross_attention = True"),
-        ({"hidden_act": "silu"}, "'silu'; expected one of gelu"),
-        ({"intermediate_size": 20}, r"has shape \(24,\), expected \(20,\)"),
+        ({"hidden_act": "silu"}, "'silu'.*gelu"),
+        ({"intermediate_size": 20}, r"\(24,\).*\(20,\)"),
         ({"num_hidden_layers": 3}, r"missing encoder\.blocks\.2"),
         ({"num_hidden_layers": 1}, r"unexpected encoder\.blocks\.1"),
     ],
@@ -397,19 +397,19 @@ IDS = torch.tensor([[1, 2, 3]])
 @pytest.mark.parametrize(
     ("inputs", "error", "why"),
     [
-        ((torch.tensor([1, 2]),), ValueError, r"input_ids has shape \(2,\); expected \(B, T\)"),
-        ((torch.zeros(1, 0, dtype=torch.int64),), ValueError, r"shape \(1, 0\)"),
-        ((IDS.float(),), TypeError, r"input_ids has dtype torch\.float32; expected torch\.int64"),
-        ((IDS.bool(),), TypeError, r"dtype torch\.bool"),
-        ((torch.tensor([[1, 40]]),), ValueError, "input_ids holds 40; expected 0 to 39"),
-        ((torch.tensor([[1, -1]]),), ValueError, "input_ids holds -1; expected 0 to 39"),
+        ((torch.tensor([1, 2]),), ValueError, r"input_ids.*\(2,\).*\(B, T\)"),
+        ((torch.zeros(1, 0, dtype=torch.int64),), ValueError, r"input_ids.*\(1, 0\)"),
+        ((IDS.float(),), TypeError, r"input_ids.*torch\.float32.*torch\.int64"),
+        ((IDS.bool(),), TypeError, r"input_ids.*torch\.bool"),
+        ((torch.tensor([[1, 40]]),), ValueError, "input_ids.* 40.* 0 to 39"),
+        ((torch.tensor([[1, -1]]),), ValueError, "input_ids.* -1.* 0 to 39"),
         ((torch.ones(1, 13, dtype=torch.int64),), ValueError, "13 pieces.*positions for 12"),
-        ((IDS, torch.ones(1, 2)), ValueError, r"attention_mask has shape \(1, 2\).*\(1, 3\)"),
-        ((IDS, torch.ones(3)), ValueError, r"attention_mask has shape \(3,\)"),
-        ((IDS, torch.tensor([[1.0, 1.0, -1e9]])), ValueError, "values other than 0 and 1"),
-        ((IDS, None, torch.zeros(1, 2, dtype=torch.int64)), ValueError, "token_type_ids has shape"),
-        ((IDS, None, torch.full((1, 3), 2)), ValueError, "token_type_ids holds 2; expected 0 to 1"),
-        ((IDS, None, torch.zeros(1, 3)), TypeError, "token_type_ids has dtype"),
+        ((IDS, torch.ones(1, 2)), ValueError, r"attention_mask.*\(1, 2\).*\(1, 3\)"),
+        ((IDS, torch.ones(3)), ValueError, r"attention_mask.*\(3,\)"),
+        ((IDS, torch.tensor([[1.0, 1.0, -1e9]])), ValueError, "attention_mask.*0 and 1"),
+        ((IDS, None, IDS[:, :2]), ValueError, r"token_type_ids.*\(1, 2\)"),
+        ((IDS, None, torch.full((1, 3), 2)), ValueError, "token_type_ids.* 2.* 0 to 1"),
+        ((IDS, None, torch.zeros(1, 3)), TypeError, r"token_type_ids.*float32"),
     ],
 )
 def test_bad_input(tiny, inputs, error, why):

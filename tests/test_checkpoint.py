@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_an_index_that_promises_too_much(sharded):
     index = json.loads((sharded / checkpoint.INDEX).read_text())
     index["weight_map"]["part.9"] = "model-00001-of-00002.safetensors"
     (sharded / checkpoint.INDEX).write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=r"names part\.9, which no file"):
+    with pytest.raises(ValueError, match=r"part\.9"):
         checkpoint.read_weights(sharded)
     (sharded / checkpoint.INDEX).write_text("{}")
     with pytest.raises(ValueError, match="no weight_map"):
@@ -78,7 +79,7 @@ def test_an_index_may_not_lead_out_of_its_folder(sharded, tmp_path_factory, tens
 
 @pytest.mark.parametrize("name", ["no/such/folder", "/no/such", "../other", "a b"])
 def test_no_such_folder(name):
-    with pytest.raises(FileNotFoundError, match="There is no folder"):
+    with pytest.raises(FileNotFoundError, match=re.escape(repr(name))):
         checkpoint.read_config(name)
 
 
@@ -88,7 +89,7 @@ def test_a_hub_id_that_cannot_be_had(name, monkeypatch):
         raise ConnectionError("no network")
 
     monkeypatch.setattr(checkpoint, "snapshot_download", unreachable)
-    with pytest.raises(FileNotFoundError, match="Hub didn't give it") as error:
+    with pytest.raises(FileNotFoundError, match="Hub") as error:
         checkpoint.read_weights(name)
     assert ("assets.path" in str(error.value)) == (name == "minilm")
 
@@ -109,20 +110,20 @@ def test_a_hub_id_is_fetched_without_pickles(folder, tensors, monkeypatch):
 
 
 def test_a_file_in_place_of_a_folder(folder):
-    with pytest.raises(FileNotFoundError, match="is a file; expected the folder"):
+    with pytest.raises(FileNotFoundError, match=r"file.*folder"):
         checkpoint.read_config(folder / "config.json")
 
 
 def test_no_config(folder):
     (folder / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no config\.json, only model\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"config\.json.*model\.safetensors"):
         checkpoint.read_config(folder)
 
 
-@pytest.mark.parametrize(("text", "why"), [("{", "is no JSON"), ("[1]", "holds a list")])
+@pytest.mark.parametrize(("text", "why"), [("{", "JSON"), ("[1]", "list")])
 def test_a_damaged_config(folder, text, why):
     (folder / "config.json").write_text(text)
-    with pytest.raises(ValueError, match=why):
+    with pytest.raises(ValueError, match=rf"config\.json.*{why}"):
         checkpoint.read_config(folder)
 
 
@@ -147,13 +148,13 @@ def test_no_weights_at_all(folder):
 def test_a_file_cut_short(folder):
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[:-7])
-    with pytest.raises(ValueError, match="damaged or cut short"):
+    with pytest.raises(ValueError, match="damaged"):
         checkpoint.read_weights(folder)
 
 
 def test_another_architecture_is_named():
     config = {"model_type": "roberta", "architectures": ["RobertaModel"]}
-    with pytest.raises(ValueError, match=r"'roberta' \(class RobertaModel\), expected 'bert'"):
+    with pytest.raises(ValueError, match=r"'roberta'.*RobertaModel.*'bert'"):
         checkpoint.check_architecture(config, "bert", "somewhere")
     checkpoint.check_architecture({"model_type": "bert"}, "bert", "somewhere")
     checkpoint.check_architecture({}, "bert", "somewhere")  # old files don't say
@@ -173,10 +174,10 @@ def test_weights_are_copied_in_the_modules_precision():
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda w: w.pop("bias"), "missing bias; unexpected nothing"),
-        (lambda w: w.update(extra=torch.ones(1)), "missing nothing; unexpected extra"),
-        (lambda w: w.update(bias=torch.ones(1)), r"bias of x has shape \(1,\), expected \(2,\)"),
-        (lambda w: w.update(bias=torch.ones(2, dtype=torch.int8)), r"bias of x holds torch\.int8"),
+        (lambda w: w.pop("bias"), "missing bias"),
+        (lambda w: w.update(extra=torch.ones(1)), "unexpected extra"),
+        (lambda w: w.update(bias=torch.ones(1)), r"bias of x.*\(1,\).*\(2,\)"),
+        (lambda w: w.update(bias=torch.ones(2, dtype=torch.int8)), r"bias of x.*torch\.int8"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_before_any_is_copied(change, why):
@@ -191,5 +192,5 @@ def test_weights_that_do_not_fit_are_refused_before_any_is_copied(change, why):
 
 def test_long_lists_of_names_are_shortened():
     module = nn.Sequential(*(nn.Linear(1, 1) for _ in range(5)))
-    with pytest.raises(ValueError, match=r"missing 0\.weight, 0\.bias, 1\.weight, 1\.bias and 6"):
+    with pytest.raises(ValueError, match=r"missing 0\.weight, 0\.bias, 1\.weight, 1\.bias"):
         checkpoint.load_weights(module, {}, "x")

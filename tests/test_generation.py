@@ -364,13 +364,13 @@ def test_bad_prompts_are_refused():
     model, ones = random_gpt(), torch.ones(2, 3, dtype=torch.int64)
     right_padded = torch.tensor([[1, 1, 1], [1, 1, 0]])
     for arguments, message in (
-        ({"input_ids": torch.zeros(1, 0, dtype=torch.int64)}, r"\(1, 0\).*at least one token"),
+        ({"input_ids": torch.zeros(1, 0, dtype=torch.int64)}, r"\(1, 0\).*bos token"),
         ({"input_ids": torch.zeros(3, dtype=torch.int64)}, r"\(3,\)"),
-        ({"input_ids": ids(1, 20)}, "20 tokens and 6 new ones.*24 positions"),
+        ({"input_ids": ids(1, 20)}, r"\b20 tokens.*\b6 new.*\b24 positions"),
         ({"input_ids": torch.tensor([[0, VOCABULARY]])}, "holds 12"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
-        ({"attention_mask": right_padded}, "padded on the right"),
-        ({"attention_mask": ones[:1]}, r"\(1, 3\), input_ids \(2, 3\)"),
+        ({"attention_mask": right_padded}, "right.*padding_side"),
+        ({"attention_mask": ones[:1]}, r"\(1, 3\).*\(2, 3\)"),
     ):
         given = {"input_ids": ids(2, 3), "max_new_tokens": 6} | arguments
         with pytest.raises(ValueError, match=message):
@@ -389,7 +389,7 @@ def test_bad_settings_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             sample(model, prompt, 2, generator=seeded(), **settings_)
-    with pytest.raises(ValueError, match=r"\(2, 3\) and n_beams = 2"):
+    with pytest.raises(ValueError, match=r"\(2, 3\).*n_beams"):
         beam_search(model, ids(2, 3), 2, n_beams=2)
     with pytest.raises(ValueError, match="n_beams = 0"):
         beam_search(model, prompt, 2, n_beams=0)

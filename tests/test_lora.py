@@ -344,7 +344,7 @@ def test_what_peft_saved_of_a_head_of_two_modules_is_read(tmp_path):
 def test_a_module_that_is_trained_in_part_is_not_saved(tmp_path):
     model = adapted()
     model.classifier.bias.requires_grad_(True)
-    with pytest.raises(ValueError, match=r"'classifier.bias' is trained, and not all of its"):
+    with pytest.raises(ValueError, match=r"'classifier\.bias'.*train_also"):
         save_lora(model, tmp_path)
 
 
@@ -353,14 +353,14 @@ def test_what_has_lora_gets_no_second_one(tmp_path):
     save_lora(adapted(), tmp_path)
     fresh = tiny.classifier()
     load_lora(fresh, tmp_path)
-    with pytest.raises(ValueError, match="has LoRA layers already"):
+    with pytest.raises(ValueError, match="merge_lora"):
         load_lora(fresh, tmp_path)
 
 
 def test_a_model_that_others_do_not_have_is_not_saved_as_theirs(tmp_path):
     model = MeanPoolClassifier(tiny.bert_config())
     add_lora(model, TARGETS, rank=2, alpha=4, train_also=["classifier"])
-    with pytest.raises(ValueError, match="MeanPoolClassifier isn't a class of transformers"):
+    with pytest.raises(ValueError, match=r"MeanPoolClassifier.*merge_lora"):
         save_lora(model, tmp_path / "adapter")
     assert not (tmp_path / "adapter").exists()
 
@@ -368,9 +368,9 @@ def test_a_model_that_others_do_not_have_is_not_saved_as_theirs(tmp_path):
 def test_layers_of_several_ranks_are_not_saved_as_one(tmp_path):
     model = adapted()
     model.classifier = LoraLinear(model.classifier, rank=1, alpha=8)
-    with pytest.raises(ValueError, match=r"settings \[\(1, 8, 0.0\), \(3, 8, 0.0\)\]"):
+    with pytest.raises(ValueError, match=r"\[\(1, 8, 0\.0\), \(3, 8, 0\.0\)\]"):
         save_lora(model, tmp_path)
-    with pytest.raises(ValueError, match=r"settings \[\]"):
+    with pytest.raises(ValueError, match=r"\[\].*add_lora"):
         save_lora(tiny.classifier(), tmp_path)
 
 
@@ -378,13 +378,13 @@ def test_an_adapter_of_another_model_is_refused(tmp_path):
     save_lora(adapted(train_also=["classifier"]), tmp_path)
     other = tiny.classifier(num_labels=4)
     before = copy.deepcopy(other.state_dict())
-    with pytest.raises(ValueError, match=r"classifier.* has shape \(3,.*model needs \(4,"):
+    with pytest.raises(ValueError, match=r"classifier.*\(3,.*\(4,"):
         load_lora(other, tmp_path)
     file = tmp_path / "adapter_model.safetensors"
     tensors = load_file(file)
     del tensors["base_model.model.classifier.bias"]
     save_file(tensors, file)
-    with pytest.raises(ValueError, match=r"differ in 1 tensors, such as .*classifier.bias"):
+    with pytest.raises(ValueError, match=r"classifier\.bias"):
         load_lora(other, tmp_path)
     assert other.state_dict().keys() == before.keys()
     assert all(torch.equal(p, before[n]) for n, p in other.state_dict().items())
@@ -395,7 +395,7 @@ def test_an_adapter_of_another_model_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"use_rslora": True}, "'use_rslora': True.*LoraLinear doesn't have"),
+        ({"use_rslora": True}, "'use_rslora': True"),
         ({"use_dora": True}, "'use_dora': True"),
         ({"init_lora_weights": "pissa"}, "'init_lora_weights': 'pissa'"),  # changes frozen weights
         ({"rank_pattern": {"query": 2}}, "'rank_pattern'"),
@@ -422,12 +422,12 @@ def test_a_module_that_is_trained_in_full_gets_no_lora_inside():
 @pytest.mark.parametrize(
     ("targets", "options", "message"),
     [
-        (["query", "q_proj"], {}, r"No name of a linear layer ends with \['q_proj'\].*'query'"),
-        (["attention"], {}, "No name of a linear layer"),
-        (["query"], {"train_also": ["head"]}, r"No name of a module ends with \['head'\]"),
+        (["query", "q_proj"], {}, r"\['q_proj'\].*'query'"),
+        (["attention"], {}, r"\['attention'\].*'query'"),
+        (["query"], {"train_also": ["head"]}, r"\['head'\].*'classifier'"),
         ("query", {}, "collections of names"),
-        (["query"], {"rank": 0}, "rank is 0; expected 1 to 16"),
-        (["query"], {"rank": 17}, "rank is 17; expected 1 to 16"),
+        (["query"], {"rank": 0}, "rank is 0.* 1 to 16"),
+        (["query"], {"rank": 17}, "rank is 17.* 1 to 16"),
         (["query"], {"alpha": 0}, "alpha is 0"),
         (["query"], {"dropout": 1.0}, "dropout 1.0"),
     ],
@@ -438,5 +438,5 @@ def test_bad_input_is_refused(targets, options, message):
 
 
 def test_lora_on_lora_is_refused():
-    with pytest.raises(ValueError, match="has LoRA layers already"):
+    with pytest.raises(ValueError, match="merge_lora"):
         add_lora(adapted(), TARGETS, rank=2, alpha=4)
