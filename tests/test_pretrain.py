@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -406,17 +407,17 @@ def test_two_processes_with_half_the_batch_equal_one(finished, text, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"objective": "clm"}, "objective: 'mlm' there, 'clm' now"),
-        ({"mask_rate": 0.2}, "mask_rate: 0.3 there, 0.2 now"),
-        ({"steps": 11}, "steps: 12 there, 11 now"),
-        ({"max_tokens": 50}, "max_tokens: None there, 50 now"),
+        ({"objective": "clm"}, "objective: 'mlm' .*'clm'"),
+        ({"mask_rate": 0.2}, r"mask_rate: 0\.3 .*0\.2"),
+        ({"steps": 11}, "steps: 12 .*11"),
+        ({"max_tokens": 50}, "max_tokens: None .*50"),
     ],
 )
 def test_a_run_with_other_settings_is_refused_and_kept(finished, text, capsys, changes, message):
     _, output = finished
     before = result(output)
     assert main(arguments(output, text, **changes)) == 1
-    assert message in capsys.readouterr().err
+    assert re.search(message, capsys.readouterr().err)
     assert_same(result(output), before)
 
 
@@ -476,22 +477,22 @@ def test_a_streamed_data_set_with_a_given_tokenizer_prepared_only(tmp_path, caps
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (b"", {}, "no text to learn a vocabulary from"),
-        (b"ab cd", {"validation_share": 0, "evaluate_every": None}, "give more text, or shorten"),
-        (b"fine\n\ncaf\xe9", {}, "text.txt isn't UTF-8: the byte 0xe9 in"),
+        (b"", {}, "texts.*empty"),
+        (b"ab cd", {"validation_share": 0, "evaluate_every": None}, "more text.*shorten"),
+        (b"fine\n\ncaf\xe9", {}, r"text\.txt.*UTF-8.*0xe9"),
         (
             b"abc def",
             {"vocab_size": 6, "validation_share": 0, "evaluate_every": None},
             "vocab_size is 6",
         ),
-        (b"x", {"validation_share": 0}, "evaluate_every is 5, but validation_share is 0"),
-        (b"x", {"validation_share": 1}, "validation_share is 1.0"),
-        (b"x", {"mask_rate": 0}, "mask_rate is 0.0"),
+        (b"x", {"validation_share": 0}, "evaluate_every is 5.*validation_share is 0"),
+        (b"x", {"validation_share": 1}, r"validation_share is 1\.0"),
+        (b"x", {"mask_rate": 0}, r"mask_rate is 0\.0"),
         (b"x", {"max_tokens": 0}, "max_tokens is 0"),
-        (b"x", {"heads": 3}, "3 heads don't divide 16 features"),
+        (b"x", {"heads": 3}, "3 heads.* 16 "),
         (b"x", {"steps": 0}, "steps=0"),
         (b"x", {"tokenizer": "./no-such-tokenizer"}, "no-such-tokenizer"),
-        (None, {}, "There is no text file"),
+        (None, {}, r"text\.txt"),
     ],
 )
 def test_bad_input_is_refused_with_one_message(tmp_path, capsys, content, options, message):
@@ -501,7 +502,7 @@ def test_bad_input_is_refused_with_one_message(tmp_path, capsys, content, option
     assert main(arguments(tmp_path / "run", file, **options)) == 1
     error = capsys.readouterr().err
     assert error.startswith("Error: ")
-    assert message in error
+    assert re.search(message, error)
     assert not (tmp_path / "run" / "blocks").exists()
 
 
@@ -510,18 +511,18 @@ def test_a_start_that_failed_can_be_mended_in_the_same_folder(tmp_path, capsys):
     file.write_text("abc def. " * 10)
     options = {"validation_share": 0, "evaluate_every": None, "steps": 1}
     assert main(arguments(tmp_path / "run", file, block_size=500, **options)) == 1
-    assert "a block of 500 takes 499" in capsys.readouterr().err
+    assert "block of 500" in capsys.readouterr().err
     assert main(arguments(tmp_path / "run", file, vocab_size=26, **options)) == 0
     capsys.readouterr()
     # Now there is something to lose.
     assert main(arguments(tmp_path / "run", file, vocab_size=27, **options)) == 1
-    assert "vocab_size: 26 there, 27 now" in capsys.readouterr().err
+    assert re.search("vocab_size: 26 .*27", capsys.readouterr().err)
     assert len(AutoTokenizer.from_pretrained(tmp_path / "run" / "model")) <= 26
 
 
 def test_text_and_data_set_exclude_each_other(tmp_path):
     for source in ({}, {"text": ["a.txt"], "dataset": "json"}):
-        with pytest.raises(ValueError, match="give exactly one of the two"):
+        with pytest.raises(ValueError, match=r"text.*dataset"):
             PretrainingConfig(objective="mlm", output=str(tmp_path), **source)
 
 
