@@ -156,14 +156,15 @@ def test_blocks_are_known_by_all_their_ids(tmp_path):
     assert one.digest == same.digest != other.digest
 
 
-def test_max_tokens_stops_a_stream_that_never_ends(tmp_path):
+@pytest.mark.parametrize("max_tokens", [101, 104])
+def test_max_tokens_stops_a_stream_that_never_ends(tmp_path, max_tokens):
     def endless():
         while True:
             yield "a b c"
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("helpers.data.blocks.CHUNK", 50)
-        prepare(tmp_path / "b", endless(), max_tokens=102)
+        prepare(tmp_path / "b", endless(), max_tokens=max_tokens)
     counts = read_counts(tmp_path / "b")["train"]
     assert {name: n for name, n in counts.items() if n} == {
         "documents": 26,

@@ -20,6 +20,7 @@ import torch
 import transformers
 from PIL import Image
 
+from helpers.data import assets
 from helpers.teaching import doctor, environment, plots
 
 
@@ -289,6 +290,17 @@ def test_assets_that_are_not_fetched_are_named_with_the_command(monkeypatch, tmp
     assert "minilm" in missing.what
     assert missing.remedy.endswith("python -m helpers.data.assets fetch --all")
     assert not (tmp_path / "not").exists()
+
+
+def test_room_is_for_all_that_is_unpacked_and_for_one_archive(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLM_ASSETS", str(tmp_path))
+    every = assets.ASSETS.values()
+    # While one is fetched, pip holds its archive twice, and a conversion what it converts.
+    needed = sum(a.unpacked for a in every) + max(2 * a.size + a.raw for a in every)
+    for free, status in ((needed, "ok"), (needed - 1, "FAIL")):
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _, usage=usage: usage)
+        assert next(doctor.check_assets()).status == status
 
 
 def test_too_small_a_disk_for_the_assets_is_a_failure(monkeypatch, tmp_path):

@@ -125,6 +125,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_p():
     for p, kept in ((0.4, [1]), (0.6, [1, 3]), (0.9, [0, 1, 3]), (1.0, [0, 1, 2, 3])):
         found = top_p_filter(logits, p).isfinite()[0].nonzero().squeeze(1).tolist()
         assert found == kept, p
+    assert top_p_filter(torch.zeros(1, 4), 0.5).isfinite().sum() == 2  # a quarter each: exact
 
 
 @settings(max_examples=30, deadline=None)

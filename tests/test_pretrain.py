@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from helpers.data.blocks import Blocks
+from helpers.data.documents import is_held_out
 from helpers.models.modernbert import ModernBert
 from helpers.pretrain import PretrainingConfig, main
 from helpers.training import checkpoints
@@ -317,6 +318,27 @@ def test_one_file_and_a_few_short_ones_are_held_out_from_the_end(tmp_path, capsy
     files = [f"{tmp_path}/{i}.txt" for i in range(6)]
     assert main([*arguments(tmp_path / "few", None, **options), "--text", *files]) == 0
     assert capsys.readouterr().out.count("validation: 0 documents, 15 tokens, 1 blocks") == 2
+
+
+def test_the_vocabulary_is_learned_from_the_texts_that_train(tmp_path):
+    held_out = [text for text in (f"zz {i}" for i in range(100)) if is_held_out(text, 0.3)]
+    file = tmp_path / "text.txt"
+    file.write_text("\n\n".join([*(f"ab cd {i}" for i in range(100)), *held_out]))
+    given = arguments(tmp_path / "run", file, validation_share=0.3)
+    assert main([*given, "--prepare_only"]) == 0
+    pieces = AutoTokenizer.from_pretrained(tmp_path / "run" / "tokenizer").get_vocab()
+    assert "ab" in pieces
+    assert not any("z" in piece for piece in pieces)
+
+
+def test_runs_of_other_mask_rates_are_measured_on_the_same_pieces(tmp_path, text):
+    losses = []
+    for rate in (0.1, 0.6):  # what is learned in one update at this rate changes no digit
+        still = {"steps": 1, "learning_rate": 1e-9, "evaluate_every": 1, "mask_rate": rate}
+        assert main(arguments(tmp_path / str(rate), text, **still)) == 0
+        history = json.loads((tmp_path / str(rate) / "history.json").read_text())
+        losses.append(history["evaluations"][-1]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 def test_what_a_tokenizer_loses_is_counted_printed_and_on_the_card(tmp_path, capsys):

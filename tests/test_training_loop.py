@@ -223,6 +223,10 @@ def test_a_metric_that_is_not_a_number_is_never_the_best():
         assert fit(evaluate_fn=scripted, best_metric="f1")[1].best["f1"] == best
 
 
+def test_of_equal_metrics_the_first_is_the_best():
+    assert fit(evaluate_fn=lambda _: {"f1": 0.5}, best_metric="f1")[1].best["step"] == 5
+
+
 def test_a_metric_where_lower_is_better():
     values = iter([0.5, 0.9])
     _, history = fit(
@@ -232,7 +236,18 @@ def test_a_metric_where_lower_is_better():
 
 
 def test_evaluation_leaves_the_run_as_it_was():
-    assert fit()[1].losses == fit(evaluate_fn=validation_loss, evaluate_every=2)[1].losses
+    expected = fit()[1].losses
+    assert fit(evaluate_fn=validation_loss, evaluate_every=2)[1].losses == expected
+    careless = lambda model: validation_loss(model.eval())  # noqa: E731
+    assert fit(evaluate_fn=careless, evaluate_every=2)[1].losses == expected
+
+
+def test_each_micro_batch_draws_its_own_dropout():
+    model, drawn = classifier(), []
+    model.register_forward_hook(lambda *_: drawn.append(torch.rand(1).item()))
+    train(model, classification_data(), config(batch_size=4, accumulation=2), collate_fn=collate)
+    assert len(drawn) >= 20
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_gradients_left_behind_are_dropped():
