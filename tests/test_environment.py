@@ -232,6 +232,13 @@ def test_the_books_package_itself_may_be_missing(monkeypatch):
     assert "pip install -e ." in finding.remedy
 
 
+def test_a_missing_pip_is_not_taken_for_a_missing_package(monkeypatch):
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    finding = only(doctor.check_packages())
+    assert finding.status == "FAIL"
+    assert "pip" in finding.what and "ensurepip" in finding.remedy
+
+
 WITHOUT = """
 import importlib.abc, runpy, sys
 

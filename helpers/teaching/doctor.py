@@ -8,6 +8,7 @@ imports them inside the checks.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -87,6 +88,9 @@ def check_python() -> Iterator[Finding]:
 
 def check_packages() -> Iterator[Finding]:
     """What the book's own metadata asks for: there, in its range, importable."""
+    if importlib.util.find_spec("pip") is None:
+        yield Finding("FAIL", "This Python has no pip", "Run: python -m ensurepip --upgrade")
+        return
     again = "In the book's folder, run: python -m pip install -e ."
     command = [sys.executable, "-m", "pip"]
     known = subprocess.run([*command, "show", PACKAGE], capture_output=True, check=False)
