@@ -154,7 +154,16 @@ def waits(make: Callable, dataset: Dataset, collate: Callable) -> dict[str, int]
     """Where the CPU waited for the GPU during one update after the fifth, and how often."""
     torch.manual_seed(0)
     config = TrainingConfig(steps=8, learning_rate=1e-3, progress=False)
-    run = Run.start(make(), dataset, config, collate, None)
+    run = Run.start(
+        make(),
+        dataset,
+        config,
+        None,
+        collate_fn=collate,
+        evaluate_fn=None,
+        loss_fn=None,
+        after_update=None,
+    )
     places: dict[str, int] = {}
     for window in run.windows():
         if run.step != 5:

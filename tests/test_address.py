@@ -54,11 +54,29 @@ def test_setting_the_address_changes_it_everywhere_and_nothing_else(project):
             assert path.read_bytes() == old.replace(SLUG.encode(), b"ada/book-2"), path
 
 
+def test_set_again_or_by_way_of_a_shorter_address_it_is_the_same(project):
+    set_address(NEW, project)
+    once = {path: path.read_bytes() for path in files(project).values()}
+    for url in (NEW, NEW.removesuffix("-2"), NEW):
+        set_address(url, project)
+    assert {path: path.read_bytes() for path in files(project).values()} == once
+
+
+@pytest.mark.parametrize("url", [f"{NEW}/", f"{NEW}.git"])
+def test_the_command_takes_an_address_as_it_is_copied(url, project):
+    (project / "tools").mkdir()
+    script = shutil.copy(ROOT / "tools" / "set_address.py", project / "tools")
+    subprocess.run([sys.executable, script, url], check=True)
+    assert configured_url(project) == NEW
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "",
+        "ada/book",
         "http://github.com/ada/book",
+        "https://gitlab.com/ada/book",
         "https://github.com/ada",
         "https://github.com/ada/book/tree/main",
         "https://github.com/set--address/pretrained-language-models",

@@ -151,7 +151,7 @@ def test_a_hub_id_and_a_local_folder_come_back_unchanged(tmp_path):
         ("bbc_news", "'bbc-news'"),
         ("CoNLL", "'conll2003'"),
         ("bert-base-uncased", "organisation"),
-        ("/no/such/folder", "folder that exists"),
+        ("/no/such/folder", "/no/such/folder.*folder"),
     ],
 )
 def test_an_unknown_name_gets_the_names_that_there_are(wrong, part):
@@ -300,7 +300,7 @@ def test_a_python_without_pip_is_told_how_to_get_it(root, tiny, monkeypatch):
 def test_a_cache_that_cannot_be_made(tmp_path, tiny, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("PLM_ASSETS", str(tmp_path / "file" / "cache"))
-    with pytest.raises(AssetError, match="PLM_ASSETS to a folder that you can write to"):
+    with pytest.raises(AssetError, match="PLM_ASSETS"):
         cache.fetch(tiny)
 
 
@@ -344,7 +344,7 @@ def test_a_disk_that_fills_while_pip_downloads(root, tiny, monkeypatch):
         [], 1, stderr="ERROR: [Errno 28] No space left on device\n"
     )
     monkeypatch.setattr(archive_module.subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(AssetError, match="disk is full"):
+    with pytest.raises(AssetError, match=r"disk.*PLM_ASSETS"):
         cache.fetch(tiny)
     assert folders(root) == []
 
@@ -367,7 +367,7 @@ def test_a_member_that_would_leave_the_folder(tmp_path, tiny, make, name):
     bundle = make(tmp_path / ("a.whl" if make is make_zip else "a.tar.gz"), {name: b"x"})
     target = tmp_path / "deep" / "cache"
     target.mkdir(parents=True)
-    with pytest.raises(AssetError, match="would leave the cache folder"):
+    with pytest.raises(AssetError, match=re.escape(repr(name))):
         extract(dataclasses.replace(tiny, members=("p/*",)), bundle, target)
     assert not list(tmp_path.rglob("*out.txt"))
 
@@ -486,7 +486,15 @@ def plant(folder):
     (folder / "adapter_config.json").write_text("{}")
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, remove, break_manifest, repin, flip, plant])
+def choose_otherwise(folder):
+    """As an earlier version of the book left it, which kept other members."""
+    manifest = json.loads((folder / disk.MANIFEST).read_text())
+    (folder / disk.MANIFEST).write_text(json.dumps(manifest | {"members": ["tiny_data/*.json"]}))
+
+
+@pytest.mark.parametrize(
+    "damage", [truncate, empty, remove, break_manifest, repin, choose_otherwise, flip, plant]
+)
 def test_a_damaged_cache_is_fetched_again(root, registered, from_disk, damage):
     folder = Path(assets.path("tiny"))
     damage(folder)
@@ -520,9 +528,7 @@ def test_a_planted_file_without_a_network_is_named(root, registered, from_disk, 
     folder = Path(assets.path("tiny"))
     plant(folder)
     request.getfixturevalue("offline")
-    with pytest.raises(
-        AssetError, match=r"adapter_config\.json is no file of this asset: remove it"
-    ):
+    with pytest.raises(AssetError, match=r"adapter_config\.json.*remove it"):
         assets.path("tiny")
     assert assets.main(["verify"]) == 1
 
@@ -533,9 +539,7 @@ def test_a_damaged_cache_without_a_network_names_file_sizes_and_cure(
     folder = Path(assets.path("tiny"))
     truncate(folder)
     request.getfixturevalue("offline")
-    with pytest.raises(
-        AssetError, match=r"vocab\.txt has 10 bytes where 400 (.|\n)*assets fetch tiny"
-    ):
+    with pytest.raises(AssetError, match=r"vocab\.txt.*\b10 bytes.*\b400\b(.|\n)*fetch tiny"):
         assets.path("tiny")
     assert (folder / "config.json").read_bytes() == FILES["config.json"]
 
@@ -575,12 +579,13 @@ def test_a_conversion_happens_once_and_its_files_are_verified(
     assert "VOCAB has SHA-256" in capsys.readouterr().out
 
 
-def test_another_conversion_makes_the_cache_outdated(root, converted, from_disk):
+def test_another_conversion_makes_the_cache_outdated(root, tiny, converted, from_disk):
     def shout_louder(folder):
         shout(folder)
         (folder / "config.json").write_bytes(b"{}")
 
-    cache.fetch(converted)
+    assert contents(cache.fetch(tiny)) == FILES  # by a version that converted nothing
+    assert contents(cache.fetch(converted)) == SHOUTED
     folder = cache.fetch(dataclasses.replace(converted, convert=shout_louder))
     assert contents(folder) == SHOUTED | {"config.json": b"{}"}
 
@@ -703,8 +708,8 @@ def test_the_same_gguf_file_gives_the_same_bytes_readable_by_everyone(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architecture": "falcon"}, "architecture 'falcon', and only 'llama'"),
-        ({"pre": "qwen2"}, "pre 'qwen2', and only 'smollm'"),
+        ({"architecture": "falcon"}, "'falcon'.*'llama'"),
+        ({"pre": "qwen2"}, "'qwen2'.*'smollm'"),
     ],
 )
 def test_a_gguf_file_of_another_kind_is_refused(tmp_path, changes, message):

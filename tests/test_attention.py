@@ -253,13 +253,13 @@ def test_permuted_keys_change_nothing_and_permuted_queries_permute(n, seed):
 @pytest.mark.parametrize(
     ("query", "key", "value", "words"),
     [
-        ((2, 5, 4), (2, 7, 3), (2, 7, 4), r"query \(2, 5, 4\) and key \(2, 7, 3\) don't fit"),
-        ((2, 5, 4), (1, 7, 4), (1, 7, 4), r"\(2, 5, 4\) and key \(1, 7, 4\)"),  # no broadcast
-        ((5, 4), (2, 7, 4), (2, 7, 4), r"\(5, 4\) and key \(2, 7, 4\)"),
+        ((2, 5, 4), (2, 7, 3), (2, 7, 4), r"query \(2, 5, 4\).*key \(2, 7, 3\)"),
+        ((2, 5, 4), (1, 7, 4), (1, 7, 4), r"\(2, 5, 4\).*key \(1, 7, 4\)"),  # no broadcast
+        ((5, 4), (2, 7, 4), (2, 7, 4), r"\(5, 4\).*key \(2, 7, 4\)"),
         ((4,), (4,), (4,), r"query \(4,\)"),
         ((5, 0), (7, 0), (7, 4), "at least 1"),
-        ((2, 5, 4), (2, 7, 4), (2, 5, 4), r"key \(2, 7, 4\) and value \(2, 5, 4\) don't fit"),
-        ((2, 5, 4), (2, 7, 4), (1, 7, 4), r"one value for each key"),
+        ((2, 5, 4), (2, 7, 4), (2, 5, 4), r"key \(2, 7, 4\).*value \(2, 5, 4\)"),
+        ((2, 5, 4), (2, 7, 4), (1, 7, 4), r"key \(2, 7, 4\).*value \(1, 7, 4\)"),
     ],
 )
 def test_shapes_that_do_not_fit(query, key, value, words):
@@ -270,7 +270,7 @@ def test_shapes_that_do_not_fit(query, key, value, words):
 @pytest.mark.parametrize("dtype", [torch.int64, torch.float32, torch.uint8])
 def test_a_mask_of_numbers_is_refused(dtype):
     q, k, v = qkv()
-    with pytest.raises(TypeError, match=f"mask has dtype {dtype}.*padding_mask"):
+    with pytest.raises(TypeError, match=f"{dtype}.*padding_mask"):
         scaled_dot_product_attention(q, k, v, torch.ones(5, 7, dtype=dtype))
 
 
@@ -279,7 +279,7 @@ def test_a_mask_of_numbers_is_refused(dtype):
 )
 def test_a_mask_that_does_not_fit_is_not_broadcast(shape):
     q, k, v = qkv()
-    with pytest.raises(ValueError, match=r"mask has shape .*\(2, 3, 5, 7\); expected \(5, 7\)"):
+    with pytest.raises(ValueError, match=r"mask.*\(2, 3, 5, 7\).*\(5, 7\)"):
         scaled_dot_product_attention(q, k, v, torch.ones(shape, dtype=torch.bool))
 
 
@@ -288,21 +288,21 @@ def test_token_ids_are_refused(position):
     inputs = qkv()
     inputs[position] = inputs[position].long()
     name = ("query", "key", "value")[position]
-    with pytest.raises(TypeError, match=f"{name} has dtype torch.int64; expected floating point"):
+    with pytest.raises(TypeError, match=f"{name}.*torch.int64.*floating point"):
         scaled_dot_product_attention(*inputs)
 
 
 def test_causal_mask_needs_as_many_keys_as_queries():
-    with pytest.raises(ValueError, match="3 queries need at least as many keys, got 2"):
+    with pytest.raises(ValueError, match=r"\b3 queries.*\b2\b"):
         causal_mask(3, 2)
 
 
 @pytest.mark.parametrize(
     ("mask", "words"),
     [
-        (torch.ones(3), r"shape \(3,\); expected \(B, S\)"),
-        (torch.tensor([[0.0, -torch.inf]]), "other than 0 and 1"),
-        (torch.tensor([[2, 1]]), "other than 0 and 1"),
+        (torch.ones(3), r"\(3,\).*\(B, S\)"),
+        (torch.tensor([[0.0, -torch.inf]]), "attention_mask.*0 and 1"),
+        (torch.tensor([[2, 1]]), "attention_mask.*0 and 1"),
     ],
 )
 def test_padding_mask_refuses_other_masks(mask, words):

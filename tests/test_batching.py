@@ -24,7 +24,7 @@ def test_no_piece_is_lost_or_repeated_or_moved(documents, size, start):
     stream = [i for document in documents for i in (*document, SEPARATOR)]
     content = size - start
     if len(stream) < content:
-        with pytest.raises(ValueError, match=f"hold {len(stream)} ids"):
+        with pytest.raises(ValueError, match=rf"\b{len(stream)} ids"):
             pack(documents, size, separator=SEPARATOR, start=START if start else None)
         return
     blocks = pack(documents, size, separator=SEPARATOR, start=START if start else None)
@@ -43,10 +43,10 @@ def test_arrays_and_generators_serve_as_well():
 @pytest.mark.parametrize(
     ("documents", "size", "message"),
     [
-        ([], 4, "0 documents hold 0 ids"),
-        ([[10]], 4, "1 documents hold 2 ids .* a block of 4 takes 3"),
-        ([[10, 11, 12], []], 4, r"Document 1 \(counted from 0\) is empty"),
-        ([[10]], 1, "block_size is 1; expected at least 2"),
+        ([], 4, r"\b0 documents.*\b0 ids"),
+        ([[10]], 4, r"\b1 documents.*\b2 ids.*\bblock of 4\b.*\b3\b"),
+        ([[10, 11, 12], []], 4, "Document 1 .*empty"),
+        ([[10]], 1, r"block_size.*\b1\b.*\b2\b"),
     ],
 )
 def test_bad_input_is_refused(documents, size, message):

@@ -334,7 +334,7 @@ def test_a_new_model_is_initialised_as_the_original():
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"d_model": 0}, "d_model is 0; expected a positive"),
+        ({"d_model": 0}, "d_model is 0"),
         ({"n_layers": 2.0}, r"n_layers is 2\.0"),
         ({"vocab_size": True}, "vocab_size is True"),
         ({"n_heads": 5}, "5 heads don't divide 768"),
@@ -342,7 +342,7 @@ def test_a_new_model_is_initialised_as_the_original():
         ({"attention_dropout": None}, "attention_dropout is None"),
         ({"eps": 0.0}, r"eps is 0\.0"),
         ({"eps": "1e-12"}, "eps is '1e-12'"),
-        ({"activation": "swish"}, "activation is 'swish'; expected one of gelu"),
+        ({"activation": "swish"}, "activation is 'swish'.*gelu"),
     ],
 )
 def test_a_configuration_that_makes_no_sense(changes, why):

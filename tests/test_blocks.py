@@ -61,7 +61,7 @@ def test_packing_in_parts_equals_packing_at_once(parts, size, start):
     if len(blocks):
         assert np.array_equal(blocks, pack(documents, size, separator=1, start=start).numpy())
     else:
-        with pytest.raises(ValueError, match="give more text"):
+        with pytest.raises(ValueError, match="more text"):
             packer.check_filled()
 
 
@@ -96,9 +96,9 @@ def test_they_are_made_once_and_then_opened(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 9}, "block_size: 8 there, 9 now"),
-        ({"validation_share": 0.5}, "validation_share: 0.0 there, 0.5 now"),
-        ({"max_tokens": 5}, "max_tokens: None there, 5 now"),
+        ({"size": 9}, "block_size: 8 .*9"),
+        ({"validation_share": 0.5}, r"validation_share: 0\.0 .*0\.5"),
+        ({"max_tokens": 5}, "max_tokens: None .*5"),
         (
             {"tokenizer": tokenizer_of([*WORDS, "i"], cls_token="[CLS]", sep_token="[SEP]")},
             "tokenizer: ",
@@ -109,7 +109,7 @@ def test_blocks_of_something_else_are_refused_and_kept(tmp_path, options, messag
     made = prepare(tmp_path / "b")
     with pytest.raises(ValueError, match=message):
         prepare(tmp_path / "b", **options)
-    with pytest.raises(ValueError, match="source, made: 'here' there, 'there' now"):
+    with pytest.raises(ValueError, match=r"made: 'here' .*'there'"):
         prepare_blocks(tmp_path / "b", [], TOKENIZER, SIZE, source={"made": "there"})
     assert torch.equal(ids_of(prepare(tmp_path / "b", [])["train"]), ids_of(made["train"]))
 
@@ -156,14 +156,15 @@ def test_blocks_are_known_by_all_their_ids(tmp_path):
     assert one.digest == same.digest != other.digest
 
 
-def test_max_tokens_stops_a_stream_that_never_ends(tmp_path):
+@pytest.mark.parametrize("max_tokens", [101, 104])
+def test_max_tokens_stops_a_stream_that_never_ends(tmp_path, max_tokens):
     def endless():
         while True:
             yield "a b c"
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("helpers.data.blocks.CHUNK", 50)
-        prepare(tmp_path / "b", endless(), max_tokens=102)
+        prepare(tmp_path / "b", endless(), max_tokens=max_tokens)
     counts = read_counts(tmp_path / "b")["train"]
     assert {name: n for name, n in counts.items() if n} == {
         "documents": 26,
@@ -175,9 +176,9 @@ def test_max_tokens_stops_a_stream_that_never_ends(tmp_path):
 def test_empty_documents_are_counted_and_too_little_text_is_refused(tmp_path):
     prepare(tmp_path / "b", ["", *DOCUMENTS, " \n"])
     assert read_counts(tmp_path / "b")["train"]["empty_documents"] == 2
-    with pytest.raises(ValueError, match="0 documents hold 0 ids"):
+    with pytest.raises(ValueError, match=r"\b0 documents.*\b0 ids"):
         prepare(tmp_path / "none", [])
-    with pytest.raises(ValueError, match=r"1 documents hold 3 ids .* a block of 8 takes 7"):
+    with pytest.raises(ValueError, match=r"\b1 documents.*\b3 ids.*\bblock of 8\b.*\b7\b"):
         prepare(tmp_path / "tiny", ["a b"])
     with pytest.raises(ValueError, match=r"validation_share"):
         prepare(tmp_path / "share", [DOCUMENTS[9]], validation_share=0.01)  # one block
@@ -221,7 +222,7 @@ def test_what_ends_a_document():
     assert block_ends(TOKENIZER) == (1, 2)
     gpt = tokenizer_of(["?", "<eos>"], eos_token="<eos>")
     assert block_ends(gpt) == (None, 1)
-    with pytest.raises(ValueError, match="neither a sep_token nor an eos_token"):
+    with pytest.raises(ValueError, match=r"sep_token.*eos_token.*add_special_tokens"):
         block_ends(tokenizer_of(["?"]))
 
 
@@ -293,10 +294,10 @@ def test_causal_labels_are_the_ids():
 def test_what_cannot_be_collated_is_refused():
     ragged = [{"input_ids": [1, 5, 6]}, {"input_ids": [1, 5]}]
     for collate in (collate_causal, COLLATOR):
-        with pytest.raises(ValueError, match=r"the lengths \[2, 3\]"):
+        with pytest.raises(ValueError, match=r"\[2, 3\].*pads"):
             collate(ragged)
     block = [{"input_ids": [1, 5, 99]}]
-    with pytest.raises(ValueError, match="id 99 is outside the vocabulary of 12"):
+    with pytest.raises(ValueError, match=r"\b99\b.*\b12\b"):
         COLLATOR(block)
-    with pytest.raises(ValueError, match="has no mask token"):
+    with pytest.raises(ValueError, match="mask_token_id"):
         MaskedCollator(None, 12, (0,))(block)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_file_cut_short(folder):
 
 def test_another_architecture_is_named(folder):
     config = {"model_type": "roberta", "architectures": ["RobertaModel"]}
-    with pytest.raises(ValueError, match=r"'roberta' \(class RobertaModel\), expected 'bert'"):
+    with pytest.raises(ValueError, match=r"'roberta'.*RobertaModel.*'bert'"):
         checkpoint.check_architecture(config, "bert", "somewhere")
     checkpoint.check_architecture({}, "bert", "somewhere")  # old files don't say
     with pytest.raises(ValueError, match=r"'bert'.*expected 'modernbert'"):

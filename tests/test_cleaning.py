@@ -87,6 +87,8 @@ def test_the_share_of_what_is_copied_decides():
     assert near_copies([edited, STORY + " on"]) == {0: 1}
     assert len(reasons(dataset([edited, STORY + " on"]), share=0.8)[0]) == 1
     assert len(reasons(dataset([edited, STORY + " on"]), share=0.9)[0]) == 2
+    # One of four sequences is a quarter, which is enough.
+    assert near_copies(["a b c d e f g h", "a b c d e, and from here on another"]) == {0: 1}
 
 
 def test_sentences_of_words_are_cleaned_too():

@@ -62,7 +62,7 @@ def test_mean_pool_is_the_mean_of_each_text_alone():
 
 
 def test_mean_pool_refuses_what_has_no_mean():
-    with pytest.raises(ValueError, match="Text 1 has no real token"):
+    with pytest.raises(ValueError, match=r"Text 1\b.*token"):
         mean_pool(torch.ones(2, 3, 4), torch.tensor([[1, 1, 0], [0, 0, 0]]))
     with pytest.raises(RuntimeError, match=r"\(3\) must match .*\(4\)"):
         mean_pool(torch.ones(2, 3, 4), torch.ones(2, 4))

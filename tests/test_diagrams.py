@@ -40,7 +40,7 @@ def test_an_arrow_goes_through_all_points_and_ends_at_the_last(ax):
 
 
 def test_an_arrow_needs_two_points(ax):
-    with pytest.raises(ValueError, match="two points or more, got 1"):
+    with pytest.raises(ValueError, match=r"two points.*\b1\b"):
         diagrams.arrow(ax, (0, 0))
 
 

@@ -71,9 +71,9 @@ def test_a_file_that_is_not_utf8_is_named_with_its_byte(tmp_path):
 def test_files_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no text file .*absent\.txt"):
         TextFiles((tmp_path / "absent.txt",))
-    with pytest.raises(FileNotFoundError, match="It is a folder"):
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path}.*folder"):
         TextFiles((tmp_path,))
-    with pytest.raises(ValueError, match="No text file was given"):
+    with pytest.raises(ValueError, match=r"text file.*at least"):
         TextFiles(())
     with pytest.raises(ValueError, match="split is 'line'"):
         TextFiles(write(tmp_path, a="x"), "line")

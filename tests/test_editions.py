@@ -123,17 +123,17 @@ def test_what_myst_means_in_plain_markdown(myst, markdown, page):
         ("{eq}`nothing`", "no label 'nothing'"),
         ("{numref}`box`", "no number"),
         ("[x](#nothing)", "no label 'nothing'"),
-        ("[x](08-other.ipynb)", "leads to no other folder"),
+        ("[x](08-other.ipynb)", r"08-other\.ipynb"),
         ("[x][y]\n\n[y]: #box", "form"),
         ("{{ name }}", "substitution"),
         ("term\n: meaning", "dl_open"),
         ("- [ ] task", "class"),
         ("% a comment", "myst_line_comment"),
         ("`x`{.red}", "attribute class"),
-        ("- a\n  :::{admonition} T\n  x\n  :::", "stands in a list"),
-        ("````{solution} ex-1\nx\n````", "inside of something else"),
+        ("- a\n  :::{admonition} T\n  x\n  :::", "admonition.* list"),
+        ("````{solution} ex-1\nx\n````", "solution"),
         ("$$\nx % a\n$$", "comment"),
-        ("$$\nx \\\\ y\n$$", "outside of an environment"),
+        ("$$\nx \\\\ y\n$$", "environment"),
     ],
 )
 def test_what_is_not_known_is_refused(myst, message, page):
@@ -229,16 +229,16 @@ def test_student_has_no_solution_and_a_cell_for_each_answer(chapter, parser):
 
 def test_an_unknown_construct_is_named_with_its_place(chapter, parser):
     chapter.cells[7].source = "## Summary\n\n{abbr}`x`"
-    with pytest.raises(EditionError, match=r"11-this\.ipynb, cell 8: the role \{abbr\}"):
+    with pytest.raises(EditionError, match=r"11-this\.ipynb, cell 8: .*\{abbr\}"):
         made(chapter, parser, "colab")
     chapter.cells[7].source = "```{tip}\n```"
-    with pytest.raises(EditionError, match=r"11-this\.ipynb, cell 8: the directive \{tip\}"):
+    with pytest.raises(EditionError, match=r"11-this\.ipynb, cell 8: .*\{tip\}"):
         made(chapter, parser, "colab")
 
 
 def test_a_solution_far_from_its_exercise_is_refused(chapter, parser):
     chapter.cells[7].source = "````{solution} ex-1\nx\n````"
-    with pytest.raises(EditionError, match="cell 8: the solution of ex-1 stands without"):
+    with pytest.raises(EditionError, match=r"cell 8: .*ex-1"):
         made(chapter, parser, "student")
 
 

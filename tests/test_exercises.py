@@ -103,7 +103,7 @@ def test_digests_stay_the_same_so_that_stored_ones_hold():
 
 
 def test_an_infinite_answer_is_the_authors_mistake():
-    with pytest.raises(ValueError, match="The answer is inf: expected a finite number"):
+    with pytest.raises(ValueError, match=r"inf.*finite"):
         digest_of(math.inf, salt="1.1")
 
 
@@ -235,7 +235,7 @@ def test_results_can_stand_in_for_a_reference(capsys):
     assert not check_function(emptied, results, cases)
     assert "argument 1 is not left as it should be" in capsys.readouterr().out
     assert not check_function(unwritten, results, cases)
-    with pytest.raises(ValueError, match="2 results for 1 case"):
+    with pytest.raises(ValueError, match=r"2 results.*1 case"):
         check_function(squares, results, cases[:1])
 
 
@@ -346,7 +346,7 @@ def test_what_is_said_is_the_same_on_every_run(capsys):
 
 @pytest.mark.parametrize("cases", [[], [torch.ones(2)], [(1,), 2]])
 def test_cases_that_are_no_tuples_are_the_authors_mistake(cases):
-    with pytest.raises(ValueError, match="cases holds one tuple of arguments for each case"):
+    with pytest.raises(ValueError, match=r"cases.*tuple"):
         check_function(softmax, softmax, cases)
 
 

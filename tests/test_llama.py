@@ -177,8 +177,8 @@ LLAMA_3 = {
         ({"quantization_config": {"quant_method": "gptq"}}, "gptq"),
         ({"model_type": "mistral"}, "'mistral'.*'llama'"),
         ({"model_type": "bert", "architectures": ["BertModel"]}, "BertModel"),
-        ({"num_key_value_heads": 4}, "6 query heads can't share 4"),
-        ({"intermediate_size": 48}, r"\(24, 32\), expected \(24, 48\)"),
+        ({"num_key_value_heads": 4}, r"\b6 query heads.*\b4\b"),
+        ({"intermediate_size": 48}, r"\(24, 32\).*\(24, 48\)"),
     ],
 )
 def test_other_checkpoints_are_refused_by_name(tmp_path, change, named):
@@ -370,9 +370,9 @@ def test_selected_rows_go_on_from_what_they_have_read():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"d_model": 21}, "6 heads don't divide 21"),
+        ({"d_model": 21}, r"\b6 heads.*\b21\b"),
         ({"d_model": 18}, "multiple of 12"),
-        ({"n_kv_heads": 4}, "6 query heads can't share 4"),
+        ({"n_kv_heads": 4}, r"\b6 query heads.*\b4\b"),
         ({"n_layers": 0}, "n_layers is 0"),
         ({"max_positions": 0}, "max_positions is 0"),
         ({"rope_base": 0.0}, "rope_base is 0"),
@@ -397,7 +397,7 @@ def test_bad_inputs_are_refused():
             model(tokens)
     with pytest.raises(ValueError, match=r"\(2, 3\).*\(2, 4\)"):
         model(ids(2, 4), torch.ones(2, 3, dtype=torch.int64))
-    with pytest.raises(ValueError, match="other than 0 and 1"):
+    with pytest.raises(ValueError, match=r"attention_mask.*0 and 1"):
         model(ids(1, 2), torch.tensor([[0.0, -1e9]]))
 
 
@@ -406,9 +406,9 @@ def test_a_cache_that_doesnt_fit_is_refused():
     model = random_llama()
     with pytest.raises(ValueError, match="room for 4 tokens and holds 0; 5 more"):
         model(ids(1, 5), cache=model.new_cache(1, 4))
-    with pytest.raises(ValueError, match="batch of 3, input_ids has 1"):
+    with pytest.raises(ValueError, match=r"batch of 3\b.*input_ids.* 1\b"):
         model(ids(1, 2), cache=model.new_cache(3, 4))
-    with pytest.raises(ValueError, match="33 tokens is longer than the model's 32"):
+    with pytest.raises(ValueError, match=r"\b33 tokens.*\b32\b"):
         model.new_cache(1, 33)
     other = KeyValueCache(*torch.empty(2, 2, 1, 3, 8, 4))
     with pytest.raises(RuntimeError, match=r"\(3\) must match .*\(2\)"):

@@ -157,12 +157,12 @@ def test_a_module_that_is_trained_in_full_gets_no_lora_inside():
 @pytest.mark.parametrize(
     ("targets", "options", "message"),
     [
-        (["query", "q_proj"], {}, r"No name of a linear layer ends with \['q_proj'\].*'query'"),
-        (["attention"], {}, "No name of a linear layer"),
-        (["query"], {"train_also": ["head"]}, r"No name of a module ends with \['head'\]"),
+        (["query", "q_proj"], {}, r"\['q_proj'\].*'query'"),
+        (["attention"], {}, r"\['attention'\].*'query'"),
+        (["query"], {"train_also": ["head"]}, r"\['head'\].*'classifier'"),
         ("query", {}, "collections of names"),
-        (["query"], {"rank": 0}, "rank is 0; expected 1 to 16"),
-        (["query"], {"rank": 17}, "rank is 17; expected 1 to 16"),
+        (["query"], {"rank": 0}, "rank is 0.* 1 to 16"),
+        (["query"], {"rank": 17}, "rank is 17.* 1 to 16"),
         (["query"], {"alpha": 0}, "alpha is 0"),
         (["query"], {"dropout": 1.0}, "dropout 1.0"),
     ],
@@ -173,5 +173,5 @@ def test_bad_input_is_refused(targets, options, message):
 
 
 def test_lora_on_lora_is_refused():
-    with pytest.raises(ValueError, match="has LoRA layers already"):
+    with pytest.raises(ValueError, match="merge_lora"):
         add_lora(adapted(), TARGETS, rank=2, alpha=4)

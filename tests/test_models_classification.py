@@ -135,7 +135,7 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
             vocab_size=50, d_model=16, n_layers=1, n_heads=2, d_ff=32, max_positions=32
         )
     ).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"type 'modernbert'.*expected 'bert'"):
+    with pytest.raises(ValueError, match=r"modernbert'.*'bert'"):
         MeanPoolClassifier.from_pretrained(tmp_path)
 
 
@@ -144,7 +144,7 @@ def test_weights_of_another_kind_are_refused(tmp_path):
     classifier().save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     save_file({f"other.{name}": w for name, w in weights.items()}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="none of the encoder's weights"):
+    with pytest.raises(ValueError, match=r"weights.*random"):
         MeanPoolClassifier.from_pretrained(tmp_path)
 
 

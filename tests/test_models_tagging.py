@@ -111,7 +111,7 @@ def test_it_is_saved_under_a_type_of_its_own(tmp_path):
     shape_tagger().save_pretrained(tmp_path)
     settings = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert settings["model_type"] == "shape-tagger-bert"
-    with pytest.raises(ValueError, match=r"type 'shape-tagger-bert'.*expected 'bert'"):
+    with pytest.raises(ValueError, match=r"shape-tagger-bert'.*'bert'"):
         MeanPoolClassifier.from_pretrained(tmp_path)
 
 
@@ -126,7 +126,7 @@ def test_without_shapes_there_is_transformers_class(tmp_path):
 def test_a_batch_without_shapes_is_refused():
     batch = collate_windows(shaped_data(2))
     del batch["shapes"]
-    with pytest.raises(ValueError, match="num_shapes=4 and the batch no column 'shapes'"):
+    with pytest.raises(ValueError, match=r"num_shapes=4.*'shapes'.*encode_words"):
         shape_tagger()(**batch)
 
 
@@ -164,11 +164,11 @@ def test_without_constraints_it_is_the_best_tag_of_each_word(words, seed):
 @pytest.mark.parametrize(
     ("log_p", "allowed", "message"),
     [
-        (np.zeros((0, 5)), ALLOWED, r"log_p has the shape \(0, 5\)"),
-        (np.zeros(5), ALLOWED, r"log_p has the shape \(5,\)"),
-        (np.zeros((3, 4)), ALLOWED, r"allowed has the shape \(6, 5\); expected \(5, 4\)"),
+        (np.zeros((0, 5)), ALLOWED, r"log_p.*\(0, 5\)"),
+        (np.zeros(5), ALLOWED, r"log_p.*\(5,\)"),
+        (np.zeros((3, 4)), ALLOWED, r"allowed.*\(6, 5\).*\(5, 4\)"),
         (np.full((2, 5), np.nan), ALLOWED, "nan"),
-        (np.zeros((2, 5)), np.zeros((6, 5), dtype=bool), "No sequence of tags is allowed"),
+        (np.zeros((2, 5)), np.zeros((6, 5), dtype=bool), "tags.*allowed"),
     ],
 )
 def test_bad_scores_and_constraints_are_refused(log_p, allowed, message):

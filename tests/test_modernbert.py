@@ -307,7 +307,7 @@ def test_residual_writers_start_smaller():
         ({"dropout": -0.1}, "dropout is -0.1"),
         ({"n_layers": 0}, "n_layers is 0"),
         ({"d_ff": 2.5}, "d_ff is 2.5"),
-        ({"n_heads": 5}, "5 heads don't divide 12 features"),
+        ({"n_heads": 5}, r"\b5 heads.*\b12\b"),
         ({"rope_base": 0.0}, "rope_base is 0.0"),
         ({"eps": 0.0}, "eps is 0.0"),
     ],
@@ -328,9 +328,9 @@ IDS = torch.zeros(2, 4, dtype=torch.long)
         ((IDS.float(),), "dtype torch.float32"),
         ((IDS[0],), r"shape \(4,\)"),
         ((IDS[:, :0],), r"shape \(2, 0\)"),
-        ((IDS.repeat(1, 9),), "36 tokens is longer than the model's 32"),
-        ((IDS, torch.ones(2, 5)), r"attention_mask has shape \(2, 5\); expected \(2, 4\)"),
-        ((IDS, None, IDS[:, :3]), r"labels has shape \(2, 3\)"),
+        ((IDS.repeat(1, 9),), r"\b36 tokens.*\b32\b"),
+        ((IDS, torch.ones(2, 5)), r"attention_mask.*\(2, 5\).*\(2, 4\)"),
+        ((IDS, None, IDS[:, :3]), r"labels.*\(2, 3\)"),
     ],
 )
 def test_bad_input_is_refused(arguments, message):
@@ -339,12 +339,12 @@ def test_bad_input_is_refused(arguments, message):
 
 
 def test_caches_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="An encoder has no use for a cache"):
+    with pytest.raises(ValueError, match=r"encoder.*causal=True"):
         random_model(False).new_cache(1, 4)
     decoder = random_model(True)
-    with pytest.raises(ValueError, match="cache of 33 tokens is longer"):
+    with pytest.raises(ValueError, match=r"cache of 33\b.*\b32\b"):
         decoder.new_cache(1, 33)
-    with pytest.raises(ValueError, match="made for a batch of 3, input_ids has 2"):
+    with pytest.raises(ValueError, match=r"batch of 3\b.*input_ids.* 2\b"):
         decoder(IDS, cache=decoder.new_cache(3, 8))
 
 

@@ -281,7 +281,7 @@ def test_dropout_keeps_the_mean():
 
 @pytest.mark.parametrize(("d_model", "n_heads"), [(10, 3), (10, 0), (0, 1), (4, 8), (4, -2)])
 def test_heads_that_do_not_divide_the_features(d_model, n_heads):
-    with pytest.raises(ValueError, match=f"{n_heads} heads don't divide {d_model} features"):
+    with pytest.raises(ValueError, match=rf"{n_heads} heads.*\b{d_model}\b"):
         MultiHeadAttention(d_model, n_heads)
 
 
@@ -294,11 +294,11 @@ def test_dropout_out_of_range(dropout):
 @pytest.mark.parametrize("call", ["forward", "weights"])
 def test_bad_shapes_are_named(call):
     run = getattr(layer(), call)
-    with pytest.raises(ValueError, match=r"x has shape \(2, 4, 8\); expected \(B, T, 12\)"):
+    with pytest.raises(ValueError, match=r"x .*\(2, 4, 8\).*\(B, T, 12\)"):
         run(draw(2, 4, 8))
-    with pytest.raises(ValueError, match=r"x has shape \(4, 12\); expected \(B, T, 12\)"):
+    with pytest.raises(ValueError, match=r"x .*\(4, 12\).*\(B, T, 12\)"):
         run(draw(4, 12))
-    with pytest.raises(ValueError, match=r"memory has shape \(2, 5, 6\); expected \(B, S, 12\)"):
+    with pytest.raises(ValueError, match=r"memory.*\(2, 5, 6\).*\(B, S, 12\)"):
         run(draw(2, 4, 12), draw(2, 5, 6))
     # One memory for two sequences would be broadcast in silence.
     with pytest.raises(ValueError, match=r"query \(2, 3, 4, 4\) and key \(1, 3, 5, 4\)"):
@@ -308,10 +308,10 @@ def test_bad_shapes_are_named(call):
 @pytest.mark.parametrize("call", ["forward", "weights"])
 def test_bad_masks_are_named(call):
     run, x = getattr(layer(), call), draw(2, 4, 12)
-    with pytest.raises(TypeError, match=r"mask has dtype torch.float64; expected torch.bool"):
+    with pytest.raises(TypeError, match=r"torch\.float64.*torch\.bool"):
         run(x, mask=torch.zeros(4, 4, dtype=torch.float64))  # a mask to add to the scores
     with pytest.raises(TypeError, match="padding_mask"):
         run(x, mask=torch.ones(2, 4, dtype=torch.long))  # a tokenizer's mask
     for shape in [(2, 4), (2, 4, 4), (4, 1), (2, 2, 4, 4), (2, 1, 4, 5)]:
-        with pytest.raises(ValueError, match=r"mask has shape .* the scores .* \(2, 3, 4, 4\)"):
+        with pytest.raises(ValueError, match=r"mask.*scores.*\(2, 3, 4, 4\)"):
             run(x, mask=torch.ones(shape, dtype=torch.bool))

@@ -98,19 +98,19 @@ def test_both_tasks_are_learned_together():
 def test_a_batch_of_two_tasks_is_refused():
     rows = batch(0)
     rows["task"] = torch.tensor([0, 0, 1, 0])
-    with pytest.raises(ValueError, match=r"rows of the tasks \[0, 1\]; expected one"):
+    with pytest.raises(ValueError, match=r"\[0, 1\].*MixedBatches"):
         model()(**rows)
 
 
 def test_a_task_that_does_not_exist_is_refused():
     rows = {**batch(0), "task": torch.full((4,), 2)}
-    with pytest.raises(ValueError, match=r"There is no task 2; they are \{0: 'topic', 1: 'tags'\}"):
+    with pytest.raises(ValueError, match=r"task 2\b.*\{0: 'topic', 1: 'tags'\}"):
         model()(**rows)
 
 
 @pytest.mark.parametrize(("classes", "level"), [(1, "text"), (3, "word")])
 def test_an_impossible_task_is_refused(classes, level):
-    with pytest.raises(ValueError, match="expected at least 2, for each 'text' or each 'piece'"):
+    with pytest.raises(ValueError, match=f"{classes}.*{level}.*'text'.*'piece'"):
         Task(classes=classes, level=level)
 
 
@@ -135,7 +135,7 @@ def test_temperature_lies_between_proportional_and_even(sizes, temperature):
 @pytest.mark.parametrize(
     ("sizes", "temperature", "message"),
     [
-        ([], 1, "expected 1 or more each"),
+        ([], 1, r"sizes \[\]"),
         ([3, 0], 1, r"sizes \[3, 0\]"),
         ([3], 0.5, "temperature is 0.5"),
         ([3], math.nan, "temperature is nan"),
@@ -181,11 +181,11 @@ def test_similar_lengths_share_a_batch():
 
 @pytest.mark.parametrize(("collates", "batch_size"), [(1, 8), (2, 25)])
 def test_data_that_cannot_fill_a_batch_is_refused(collates, batch_size):
-    with pytest.raises(ValueError, match=r"data sets of \[40, 24\] rows"):
+    with pytest.raises(ValueError, match=rf"{collates} .*\[40, 24\].*\b{batch_size}\b"):
         MixedBatches(DATA, COLLATES[:collates], steps=1, batch_size=batch_size)
 
 
 def test_two_batches_at_once_are_refused():
     data = mixed(steps=2)
-    with pytest.raises(ValueError, match="2 batches at once"):
+    with pytest.raises(ValueError, match=r"2 batches.*batch_size=1"):
         data.collate([data[0], data[1]])

@@ -144,7 +144,7 @@ def test_history_of_one_step():
 
 
 def test_history_errors():
-    with pytest.raises(ValueError, match="no training loss to plot"):
+    with pytest.raises(ValueError, match=r"history.*train for"):
         plots.history(SimpleNamespace(records=[], evaluations=[]))
 
 
@@ -177,10 +177,10 @@ def test_text_on_the_heat_map_can_be_read_on_every_shade(right):
 @pytest.mark.parametrize(
     ("true", "predicted", "message"),
     [
-        ([0, 1], [0], "inconsistent numbers of samples"),
-        ([0, 1], [[0.1, 0.9], [0.9, 0.1]], "predicted holds values from 0.1 to 0.9"),
-        ([0, 2], [0, 1], "true holds values from 0 to 2: expected integers from 0 to 1"),
-        ([0, -100], [0, 1], "from -100 to 0"),
+        ([0, 1], [0], r"\[2, 1\b"),
+        ([0, 1], [[0.1, 0.9], [0.9, 0.1]], r"predicted.*0\.1 to 0\.9"),
+        ([0, 2], [0, 1], "true.* 0 to 2.* 0 to 1"),
+        ([0, -100], [0, 1], "true.* -100 to 0"),
     ],
 )
 def test_confusion_matrix_errors(true, predicted, message):
@@ -211,8 +211,8 @@ def test_attention_takes_every_shape_that_fits_its_tokens(queries, keys):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (torch.ones(1, 2, 3, 3), r"shape \(1, 2, 3, 3\).*take weights\[0, 0\]"),
-        (torch.ones(3, 2), r"shape \(3, 2\).*\(3, 3\)"),
+        (torch.ones(1, 2, 3, 3), r"\(1, 2, 3, 3\).*weights\[0, 0\]"),
+        (torch.ones(3, 2), r"\(3, 2\).*\(3, 3\)"),
         (torch.tensor([[0.1, -2.0, 3.0]] * 3), "softmax"),
         (torch.full((3, 3), float("nan")), "softmax"),
     ],
@@ -239,7 +239,7 @@ def test_curve_on_a_logarithmic_axis_has_a_tick_for_each_x():
     [
         (([1], [1.0], [0.1], [0.1]), "edges, not its widths"),
         (([1], [float("nan")], [0.1], [0.2]), "edges, not its widths"),
-        (([1, 2], [1, 1, 1], [0, 0, 0], [2, 2, 2]), "same first dimension"),
+        (([1, 2], [1, 1, 1], [0, 0, 0], [2, 2, 2]), r"\(2,\).*\(3,\)"),
     ],
 )
 def test_curve_errors(curve, message):

@@ -129,11 +129,11 @@ def test_rotary_gradient():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: sinusoidal_positions(4, 5), "5 features can't be put into pairs"),
-        (lambda: sinusoidal_positions(4, 0), "expected an even number"),
+        (lambda: sinusoidal_positions(4, 5), r"\b5 features.*even"),
+        (lambda: sinusoidal_positions(4, 0), r"\b0 features.*even"),
         (lambda: sinusoidal_positions(0, 4), "n_positions is 0"),
         (lambda: sinusoidal_positions(4, 4, base=-1.0), "base is -1.0"),
-        (lambda: rotary_angles(torch.arange(3), 7), "7 features can't be put into pairs"),
+        (lambda: rotary_angles(torch.arange(3), 7), r"\b7 features.*even"),
     ],
 )
 def test_bad_numbers_are_refused(call, message):
@@ -155,7 +155,7 @@ def test_rotary_refuses_angles_that_do_not_fit(positions):
     x = torch.zeros(2, 2, 5, 4)
     if positions.shape == (1, 3, 5):
         positions = positions.view(3, 1, 5)
-    with pytest.raises(ValueError, match=r"don't fit x \(2, 2, 5, 4\)"):
+    with pytest.raises(ValueError, match=r"cos.*x \(2, 2, 5, 4\)"):
         apply_rotary(x, *rotary_angles(positions, 4))
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -26,6 +27,7 @@ from transformers import (
 )
 
 from helpers.data.blocks import Blocks
+from helpers.data.documents import is_held_out
 from helpers.models.modernbert import ModernBert
 from helpers.pretrain import PretrainingConfig, main
 from helpers.training import checkpoints
@@ -329,6 +331,27 @@ def test_one_file_and_a_few_short_ones_are_held_out_from_the_end(tmp_path, capsy
     assert capsys.readouterr().out.count("validation: 0 documents, 15 tokens, 1 blocks") == 2
 
 
+def test_the_vocabulary_is_learned_from_the_texts_that_train(tmp_path):
+    held_out = [text for text in (f"zz {i}" for i in range(100)) if is_held_out(text, 0.3)]
+    file = tmp_path / "text.txt"
+    file.write_text("\n\n".join([*(f"ab cd {i}" for i in range(100)), *held_out]))
+    given = arguments(tmp_path / "run", file, validation_share=0.3)
+    assert main([*given, "--prepare_only"]) == 0
+    pieces = AutoTokenizer.from_pretrained(tmp_path / "run" / "tokenizer").get_vocab()
+    assert "ab" in pieces
+    assert not any("z" in piece for piece in pieces)
+
+
+def test_runs_of_other_mask_rates_are_measured_on_the_same_pieces(tmp_path, text):
+    losses = []
+    for rate in (0.1, 0.6):  # what is learned in one update at this rate changes no digit
+        still = {"steps": 1, "learning_rate": 1e-9, "evaluate_every": 1, "mask_rate": rate}
+        assert main(arguments(tmp_path / str(rate), text, **still)) == 0
+        history = json.loads((tmp_path / str(rate) / "history.json").read_text())
+        losses.append(history["evaluations"][-1]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
 def test_what_a_tokenizer_loses_is_counted_printed_and_on_the_card(tmp_path, capsys):
     text = tmp_path / "hindi.txt"
     text.write_text("अपने में हूँ भर्ती ☃\n" * 60)
@@ -417,17 +440,17 @@ def test_two_processes_with_half_the_batch_equal_one(finished, text, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"objective": "clm"}, "objective: 'mlm' there, 'clm' now"),
-        ({"mask_rate": 0.2}, "mask_rate: 0.3 there, 0.2 now"),
-        ({"steps": 11}, "steps: 12 there, 11 now"),
-        ({"max_tokens": 50}, "max_tokens: None there, 50 now"),
+        ({"objective": "clm"}, "objective: 'mlm' .*'clm'"),
+        ({"mask_rate": 0.2}, r"mask_rate: 0\.3 .*0\.2"),
+        ({"steps": 11}, "steps: 12 .*11"),
+        ({"max_tokens": 50}, "max_tokens: None .*50"),
     ],
 )
 def test_a_run_with_other_settings_is_refused_and_kept(finished, text, capsys, changes, message):
     _, output = finished
     before = result(output)
     assert main(arguments(output, text, **changes)) == 1
-    assert message in capsys.readouterr().err
+    assert re.search(message, capsys.readouterr().err)
     assert_same(result(output), before)
 
 
@@ -487,22 +510,22 @@ def test_a_streamed_data_set_with_a_given_tokenizer_prepared_only(tmp_path, caps
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (b"", {}, "no text to learn a vocabulary from"),
-        (b"ab cd", {"validation_share": 0, "evaluate_every": None}, "give more text, or shorten"),
-        (b"fine\n\ncaf\xe9", {}, "text.txt isn't UTF-8: the byte 0xe9 in"),
+        (b"", {}, "texts.*empty"),
+        (b"ab cd", {"validation_share": 0, "evaluate_every": None}, "more text.*shorten"),
+        (b"fine\n\ncaf\xe9", {}, r"text\.txt.*UTF-8.*0xe9"),
         (
             b"abc def",
             {"vocab_size": 6, "validation_share": 0, "evaluate_every": None},
             "vocab_size is 6",
         ),
-        (b"x", {"validation_share": 0}, "evaluate_every is 5, but validation_share is 0"),
-        (b"x", {"validation_share": 1}, "validation_share is 1.0"),
-        (b"x", {"mask_rate": 0}, "mask_rate is 0.0"),
+        (b"x", {"validation_share": 0}, "evaluate_every is 5.*validation_share is 0"),
+        (b"x", {"validation_share": 1}, r"validation_share is 1\.0"),
+        (b"x", {"mask_rate": 0}, r"mask_rate is 0\.0"),
         (b"x", {"max_tokens": 0}, "max_tokens is 0"),
-        (b"x", {"heads": 3}, "3 heads don't divide 16 features"),
+        (b"x", {"heads": 3}, "3 heads.* 16 "),
         (b"x", {"steps": 0}, "steps=0"),
         (b"x", {"tokenizer": "./no-such-tokenizer"}, "no-such-tokenizer"),
-        (None, {}, "There is no text file"),
+        (None, {}, r"text\.txt"),
     ],
 )
 def test_bad_input_is_refused_with_one_message(tmp_path, capsys, content, options, message):
@@ -512,7 +535,7 @@ def test_bad_input_is_refused_with_one_message(tmp_path, capsys, content, option
     assert main(arguments(tmp_path / "run", file, **options)) == 1
     error = capsys.readouterr().err
     assert error.startswith("Error: ")
-    assert message in error
+    assert re.search(message, error)
     assert not (tmp_path / "run" / "blocks").exists()
 
 
@@ -521,18 +544,18 @@ def test_a_start_that_failed_can_be_mended_in_the_same_folder(tmp_path, capsys):
     file.write_text("abc def. " * 10)
     options = {"validation_share": 0, "evaluate_every": None, "steps": 1}
     assert main(arguments(tmp_path / "run", file, block_size=500, **options)) == 1
-    assert "a block of 500 takes 499" in capsys.readouterr().err
+    assert "block of 500" in capsys.readouterr().err
     assert main(arguments(tmp_path / "run", file, vocab_size=26, **options)) == 0
     capsys.readouterr()
     # Now there is something to lose.
     assert main(arguments(tmp_path / "run", file, vocab_size=27, **options)) == 1
-    assert "vocab_size: 26 there, 27 now" in capsys.readouterr().err
+    assert re.search("vocab_size: 26 .*27", capsys.readouterr().err)
     assert len(AutoTokenizer.from_pretrained(tmp_path / "run" / "model")) <= 26
 
 
 def test_text_and_data_set_exclude_each_other(tmp_path):
     for source in ({}, {"text": ["a.txt"], "dataset": "json"}):
-        with pytest.raises(ValueError, match="give exactly one of the two"):
+        with pytest.raises(ValueError, match=r"text.*dataset"):
             PretrainingConfig(objective="mlm", output=str(tmp_path), **source)
 
 

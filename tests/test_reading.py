@@ -194,7 +194,9 @@ def test_other_schemes_become_iob2(write, scheme, tags):
 @pytest.mark.parametrize(
     ("content", "parts", "options"),
     [
-        ("a O\nb I-X\n", ["line 2", "'I-X' follows 'O'", "IOB1"], {}),
+        ("a O\nb I-X\n", ["line 2", "'I-X'", "'O'", "IOB1"], {}),
+        ("a B-Y\nb I-X\n", ["line 2", "'I-X'", "'B-Y'", "IOB1"], {}),
+        ("a B-X\n\nb I-X\n", ["line 3", "'I-X'", "'O'", "IOB1"], {}),
         ("a S-X\n", ["line 1", "'S-X'", "BIOES"], {}),
         ("a B-\n", ["line 1", "'B-'"], {}),
         ("a x O\nb O\n", ["line 2", "2 columns", "has 3"], {}),

@@ -105,10 +105,10 @@ def test_a_definition_of_the_notebook_names_no_file(bundles, monkeypatch):
 
 @pytest.mark.parametrize("compiled", [len, torch.matmul, int])
 def test_compiled_code_has_a_clear_error(compiled):
-    with pytest.raises(ValueError, match="has no Python source to show: it is compiled"):
+    with pytest.raises(ValueError, match=f"{compiled.__qualname__}.*Python file"):
         show(compiled)
 
 
 def test_an_instance_has_a_clear_error():
-    with pytest.raises(TypeError, match=r"not an instance of Linear\. .* show\(type\(object\)\)"):
+    with pytest.raises(TypeError, match=r"Linear.*show\(type\(object\)\)"):
         show(torch.nn.Linear(1, 1))

@@ -166,12 +166,12 @@ def test_merge_goes_from_left_to_right():
 @pytest.mark.parametrize(
     ("word_counts", "size", "message"),
     [
-        ({}, 10, "word_counts is empty: expected a mapping from words to counts"),
+        ({}, 10, "word_counts is empty.*mapping"),
         (["low", "tide"], 10, "word_counts is <class 'list'>"),
-        ({"": 1}, 10, "'' is not a word"),
-        ({"low": 0}, 10, "the count of 'low' is 0: expected a positive integer"),
-        ({"low": 1.5}, 10, r"the count of 'low' is 1\.5"),
-        ({"low": 1, "tide": 1}, 6, r"vocab_size is 6, but the alphabet alone has \d+ entries"),
+        ({"": 1}, 10, "'' .*letter"),
+        ({"low": 0}, 10, "'low' is 0.*positive"),
+        ({"low": 1.5}, 10, r"'low' is 1\.5"),
+        ({"low": 1, "tide": 1}, 6, r"vocab_size is 6.*at least \d"),
     ],
 )
 def test_bad_training_input_is_named(train, word_counts, size, message):
@@ -232,7 +232,7 @@ def test_letters_for_bytes_are_the_librarys_and_come_back(text):
 def test_every_byte_has_its_letter():
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     assert sorted(letters_to_bytes("".join(alphabet))) == list(range(256))
-    with pytest.raises(ValueError, match="'好' stands for no byte"):
+    with pytest.raises(ValueError, match=r"'好'.*bytes_to_letters"):
         letters_to_bytes("Ġ好")
 
 
@@ -338,9 +338,9 @@ def test_long_words_do_not_underflow():
 def test_a_word_that_cannot_be_spelt_is_named():
     log_p = {"low": -1.0, "t": -2.0}
     for call in (unigram.viterbi, unigram.forward):
-        with pytest.raises(ValueError, match="spells 'lowtide': none leads on from 'ide'"):
+        with pytest.raises(ValueError, match=r"'lowtide'.*'ide'"):
             call("lowtide", log_p)
-    with pytest.raises(ValueError, match="spells 'x'"):
+    with pytest.raises(ValueError, match="'x'"):
         unigram.expected_counts({"x": 1}, log_p)
 
 

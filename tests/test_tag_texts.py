@@ -133,7 +133,7 @@ def test_a_shape_tagger_is_told_the_shapes(tokenizer):
 
 
 def test_what_it_cannot_use_is_refused(tokenizer):
-    with pytest.raises(ValueError, match="in a list"):
+    with pytest.raises(ValueError, match="list"):
         tag_texts(LookUp(), tokenizer, "Jo ran.")
     config = BertConfig(
         vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, num_labels=5

@@ -61,7 +61,7 @@ def test_a_label_stands_at_the_first_piece_of_its_word():
 
 
 def test_alignment_refuses_labels_of_another_sentence():
-    with pytest.raises(ValueError, match="belong to 3 words and there are 2 labels"):
+    with pytest.raises(ValueError, match=r"\b3 words.*\b2 labels"):
         align_labels([None, 0, 1, 2, None], [5, 6])
 
 
@@ -111,7 +111,7 @@ def test_a_slow_tokenizer_is_refused(monkeypatch):
     class Slow:
         is_fast = False
 
-    with pytest.raises(ValueError, match="Slow is a slow tokenizer"):
+    with pytest.raises(ValueError, match=r"Slow.*AutoTokenizer"):
         encode_words(Slow(), [["a"]], max_length=8)
 
 
@@ -119,11 +119,11 @@ def test_a_slow_tokenizer_is_refused(monkeypatch):
     ("sentences", "labels", "options", "message"),
     [
         ([["a"], []], None, {}, r"Sentence 1 is \[\]"),
-        (["a b"], None, {}, "Sentence 0 is 'a b'; expected a list"),
-        ([["a"], ["b", "c"]], [[1], [1]], {}, "Sentence 1 has 2 words and 1 labels: 'b c'"),
-        ([["a"]], [], {}, "1 sentences and labels for 0"),
-        ([["a", " "]], None, {}, "Sentence 0: the tokenizer gives no piece for word 1, ' '"),
-        ([["a"]], None, {"overlap": 6}, "overlap is 6; windows of 8 pieces hold 6"),
+        (["a b"], None, {}, "Sentence 0 .*'a b'.*list"),
+        ([["a"], ["b", "c"]], [[1], [1]], {}, "Sentence 1 .*2 words.*1 labels.*'b c'"),
+        ([["a"]], [], {}, r"\b1 sentences.*labels.*\b0\b"),
+        ([["a", " "]], None, {}, "Sentence 0.* word 1.*' '"),
+        ([["a"]], None, {"overlap": 6}, "overlap is 6.* 0 to 5"),
     ],
 )
 def test_bad_input_is_refused(sentences, labels, options, message):
@@ -133,7 +133,7 @@ def test_bad_input_is_refused(sentences, labels, options, message):
 
 def test_values_of_other_windows_are_refused():
     windows = encode_words(TOKENIZER, [["a"], ["b"]], max_length=8)
-    with pytest.raises(ValueError, match="2 windows and values for 1"):
+    with pytest.raises(ValueError, match=r"\b2 windows.*\b1\b"):
         words_from_windows(windows, [[0, 1, 0]])
 
 
@@ -145,7 +145,7 @@ def test_an_inside_tag_follows_only_its_own_entity():
     for row, column in np.ndindex(6, 5):
         free = not names[column].startswith("I-")
         assert allowed[row, column] == (free or (row, column) in inside)
-    with pytest.raises(ValueError, match="'PER' is no IOB2 tag"):
+    with pytest.raises(ValueError, match=r"'PER'.*B-TYPE"):
         may_follow(["O", "PER"])
 
 
@@ -174,7 +174,7 @@ def test_shapes_stand_at_every_piece_of_their_word():
     sentences, shapes = [["abc", "a", "bb"], ["c"]], [[1, 2, 3], [4]]
     windows = encode_words(TOKENIZER, sentences, shapes=shapes, max_length=6, overlap=1)
     assert windows["shapes"][:] == [[0, 1, 1, 1, 2, 0], [0, 2, 3, 3, 0], [0, 4, 0]]
-    with pytest.raises(ValueError, match="Sentence 1 has 1 words and 2 shapes"):
+    with pytest.raises(ValueError, match=r"Sentence 1 .*1 words.*2 shapes"):
         encode_words(TOKENIZER, sentences, shapes=[[1, 2, 3], [4, 4]], max_length=6)
 
 
@@ -206,14 +206,14 @@ def test_documents_are_split_back_into_their_sentences(sentences, data):
 
 
 def test_a_document_in_two_parts_is_refused():
-    with pytest.raises(ValueError, match="document 0 don't stand together"):
+    with pytest.raises(ValueError, match=r"document 0 .*sort"):
         by_document([["a"], ["b"], ["c"]], [0, 1, 0])
-    with pytest.raises(ValueError, match="1 sentences and documents for 2"):
+    with pytest.raises(ValueError, match=r"\b1 sentences.*\b2\b"):
         by_document([["a"]], [0, 0])
 
 
 def test_sentences_of_other_documents_are_refused():
-    with pytest.raises(ValueError, match="3 words, the documents 4"):
+    with pytest.raises(ValueError, match=r"\b3 words.*\b4\b"):
         split_back([["a", "b"], ["c", "d"]], [2, 1])
 
 

@@ -141,7 +141,7 @@ def test_a_micro_batch_without_labels_adds_nothing():
 
 def test_an_update_without_labels_is_an_error():
     rows = [row | {"labels": [-100] * len(row["labels"])} for row in tagging_data(8)]
-    with pytest.raises(ValueError, match="Update 1 has no label"):
+    with pytest.raises(ValueError, match=r"Update 1\b.*label"):
         fit(tagger(), Dataset.from_list(rows))
 
 
@@ -223,6 +223,10 @@ def test_a_metric_that_is_not_a_number_is_never_the_best():
         assert fit(evaluate_fn=scripted, best_metric="f1")[1].best["f1"] == best
 
 
+def test_of_equal_metrics_the_first_is_the_best():
+    assert fit(evaluate_fn=lambda _: {"f1": 0.5}, best_metric="f1")[1].best["step"] == 5
+
+
 def test_a_metric_where_lower_is_better():
     values = iter([0.5, 0.9])
     _, history = fit(
@@ -232,7 +236,18 @@ def test_a_metric_where_lower_is_better():
 
 
 def test_evaluation_leaves_the_run_as_it_was():
-    assert fit()[1].losses == fit(evaluate_fn=validation_loss, evaluate_every=2)[1].losses
+    expected = fit()[1].losses
+    assert fit(evaluate_fn=validation_loss, evaluate_every=2)[1].losses == expected
+    careless = lambda model: validation_loss(model.eval())  # noqa: E731
+    assert fit(evaluate_fn=careless, evaluate_every=2)[1].losses == expected
+
+
+def test_each_micro_batch_draws_its_own_dropout():
+    model, drawn = classifier(), []
+    model.register_forward_hook(lambda *_: drawn.append(torch.rand(1).item()))
+    train(model, classification_data(), config(batch_size=4, accumulation=2), collate_fn=collate)
+    assert len(drawn) >= 20
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_gradients_left_behind_are_dropped():
@@ -288,7 +303,7 @@ def test_label_smoothing_equals_torch():
 def test_label_smoothing_refuses_regression():
     data = classification_data(8)
     floats = Dataset.from_dict({"input_ids": data["input_ids"][:], "labels": [0.5] * 8})
-    with pytest.raises(ValueError, match=r"label_smoothing=0\.1 needs class labels"):
+    with pytest.raises(ValueError, match=r"label_smoothing=0\.1.*float32"):
         fit(classifier(num_labels=1), floats, label_smoothing=0.1)
     _, history = fit(classifier(num_labels=1), floats)
     assert history.losses[-1] < history.losses[0]
@@ -372,13 +387,13 @@ def test_bf16_trains_near_fp32_with_weights_in_fp32(monkeypatch):
     [
         ({"epochs": None}, "exactly one"),
         ({"epochs": 1, "steps": 1}, "exactly one"),
-        ({"patience": 2}, "patience=2 needs a metric"),
+        ({"patience": 2}, "patience=2.*best_metric"),
         ({"resume": True}, "checkpoint_dir"),
         ({"checkpoint_every": 5}, "checkpoint_dir"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0"),
-        ({"warmup_ratio": 500}, "share of the run"),
-        ({"epochs": 0.5}, "epochs=0.5: it must be a whole number"),
+        ({"warmup_ratio": 500}, "warmup_ratio=500.*share"),
+        ({"epochs": 0.5}, r"epochs=0\.5.*whole number"),
         ({"seed": -1}, "seed=-1.*0 or more"),
         ({"best_metric": "loss"}, "higher_is_better=False"),
         ({"label_smoothing": 1.0}, r"label_smoothing=1\.0"),
@@ -408,7 +423,7 @@ def test_labels_outside_the_classes(make, data, as_list):
     rows = list(data())
     rows[7]["labels"] = [1, 9] if make is tagger else 9
     bad = rows if as_list else Dataset.from_list(rows)
-    with pytest.raises(ValueError, match="Row 7 has the label 9, but the model tells 3 classes"):
+    with pytest.raises(ValueError, match=r"Row 7\b.*label 9\b.*\b3 classes.*num_labels"):
         fit(make(), bad)
 
 
@@ -417,7 +432,7 @@ def test_labels_of_a_fixed_length():
     rows = {"input_ids": [[1, 2, 3]] * 9, "labels": [[0, 1, 2]] * 8 + [[0, 9, 2]]}
     data = Dataset.from_dict(rows, features=Features(input_ids=three, labels=three))
     assert len(fit(tagger(), data.select(range(8)))[1].losses) == 2
-    with pytest.raises(ValueError, match="Row 8 has the label 9"):
+    with pytest.raises(ValueError, match=r"Row 8\b.*label 9\b"):
         fit(tagger(), data)
 
 
@@ -448,7 +463,7 @@ def test_an_encoder_decoder_makes_its_inputs_from_the_labels():
     assert history.losses[-1] < history.losses[0]
     rows = list(tagging_data())
     rows[7]["labels"] = [50]
-    with pytest.raises(ValueError, match="Row 7 has the label 50, but the model tells 50"):
+    with pytest.raises(ValueError, match=r"Row 7\b.*label 50\b.*\b50 classes"):
         fit(model, rows)
 
 
@@ -457,7 +472,7 @@ def test_an_encoder_decoder_makes_its_inputs_from_the_labels():
     [
         (lambda batch: batch | {"token_type_ids": None}, "NoneType as 'token_type_ids'"),
         (lambda batch: batch | {"text": ["a"]}, "list as 'text'.*remove_columns"),
-        (lambda batch: tuple(batch.values()), "dict of tensors, not a tuple"),
+        (lambda batch: tuple(batch.values()), "dict of tensors.*tuple"),
     ],
 )
 def test_a_batch_that_is_no_dict_of_tensors(change, message):
@@ -490,7 +505,7 @@ def test_a_sequence_longer_than_the_positions():
     rows[3]["input_ids"] = [1] * (POSITIONS + 1)
     data = Dataset.from_list(rows)
     for call in (lambda: fit(data=data), lambda: evaluate(classifier(), data, collate_fn=collate)):
-        with pytest.raises(ValueError, match=r"Row 3 has 33 pieces.*32 positions"):
+        with pytest.raises(ValueError, match=r"Row 3\b.*\b33 pieces.*\b32 positions.*truncation"):
             call()
 
 
@@ -533,7 +548,7 @@ def test_a_best_metric_that_is_not_there():
         fit(best_metric="f1")
     with pytest.raises(ValueError, match="evaluate_every=5 needs an `evaluate_fn`"):
         fit(evaluate_every=5)
-    with pytest.raises(TypeError, match="returned None: it must return a dict"):
+    with pytest.raises(TypeError, match=r"evaluate_fn.*None.*dict"):
         fit(evaluate_fn=lambda _: None)
 
 
@@ -621,18 +636,18 @@ def one_row_changed(column):
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"learning_rate": 2e-2}, "learning_rate: 0.01 there, 0.02 now"),
+        ({"learning_rate": 2e-2}, r"learning_rate: 0\.01 .*0\.02"),
         ({"model": classifier(num_labels=4)}, "model: "),
-        ({"model": classifier(num_attention_heads=4)}, "num_attention_heads: 2 there, 4 now"),
-        ({"model": classifier(dropout=0.2)}, "hidden_dropout_prob: 0.1 there, 0.2 now"),
-        ({"model": classifier(hidden_act="relu")}, "hidden_act: 'gelu' there, 'relu' now"),
+        ({"model": classifier(num_attention_heads=4)}, "num_attention_heads: 2 .*4"),
+        ({"model": classifier(dropout=0.2)}, r"hidden_dropout_prob: 0\.1 .*0\.2"),
+        ({"model": classifier(hidden_act="relu")}, "hidden_act: 'gelu' .*'relu'"),
         ({"model": dropping_more()}, "model: "),
         ({"data": classification_data(seed=3)}, "dataset: '40 rows"),
         ({"data": one_row_changed("input_ids")}, "dataset: '40 rows"),
         ({"data": one_row_changed("labels")}, "dataset: '40 rows"),
         ({"data": Dataset.from_list(one_row_changed("labels"))}, "dataset: '40 rows"),
-        ({"batch_size": 4}, "batch_size: 8 there, 4 now"),
-        ({"steps": 4}, "updates: 10 there, 4 now"),
+        ({"batch_size": 4}, "batch_size: 8 .*4"),
+        ({"steps": 4}, "updates: 10 .*4"),
     ],
 )
 def test_a_checkpoint_of_another_run(tmp_path, changes, name):
@@ -724,7 +739,7 @@ def test_a_run_goes_on_to_more_epochs_when_it_is_told(tmp_path):
     constant = {"schedule": "constant", "warmup_ratio": 0.0}
     whole, expected = fit(epochs=4, **constant)
     resumable(tmp_path, **constant)
-    with pytest.raises(CheckpointError, match=r"epochs: 2 there, 4 now[\s\S]*extend=True"):
+    with pytest.raises(CheckpointError, match=r"epochs: 2 .*4[\s\S]*extend=True"):
         resumable(tmp_path, epochs=4, **constant)
     model, history = resumable(tmp_path, epochs=4, extend=True, **constant)
     assert history.losses == expected.losses
@@ -732,7 +747,7 @@ def test_a_run_goes_on_to_more_epochs_when_it_is_told(tmp_path):
         assert torch.equal(a, b)
     # Now it is that run; only a longer one is an extension.
     assert resumable(tmp_path, epochs=4, **constant)[1].losses == expected.losses
-    with pytest.raises(CheckpointError, match="updates: 20 there, 10 now"):
+    with pytest.raises(CheckpointError, match=r"updates: 20 .*10"):
         resumable(tmp_path, extend=True, **constant)
 
 
@@ -763,7 +778,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_gone_on_from(
     _, history = resumable(tmp_path, **options)
     (file,) = (tmp_path / "step-00000010").glob(f"{name}.*")
     damage(file)
-    with pytest.raises(CheckpointError, match="step-00000009 is whole") as caught:
+    with pytest.raises(CheckpointError, match="step-00000009") as caught:
         resumable(tmp_path, **options)
     assert file.name in str(caught.value)
     shutil.rmtree(file.parent)
@@ -778,7 +793,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(CheckpointError, match="step-00000005 is as it was") as caught:
+        with pytest.raises(CheckpointError, match=r"step-00000005.*resume=True") as caught:
             resumable(tmp_path, epochs=2, extend=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -154,7 +154,7 @@ def test_whole_groups_are_drawn():
 
 @pytest.mark.parametrize(
     ("true", "guess", "named"),
-    [([0, 1], [0], "2 references, 1 predictions"), ([0, -100], [0, 1], "-100"), ([], [], "0 ref")],
+    [([0, 1], [0], "2 references.* 1 pred"), ([0, -100], [0, 1], "-100"), ([], [], "0 ref")],
 )
 def test_a_report_of_what_does_not_fit(true, guess, named):
     values = (np.array(values, dtype=int) for values in (true, guess))
@@ -209,12 +209,12 @@ def test_perplexity_of_a_checkpoint_in_bf16_is_that_of_its_values(language_model
 
 
 def test_perplexity_of_a_text_without_a_prediction(language_model):
-    with pytest.raises(ValueError, match=r"Text 1 \('b'\) is too short"):
+    with pytest.raises(ValueError, match=r"Text 1 \('b'\)"):
         metrics.load("perplexity").compute(
             predictions=["a b", "b"], model_id=language_model[0], add_start_token=False
         )
 
 
 def test_a_metric_that_does_not_exist():
-    with pytest.raises(ValueError, match=r"no metric 'acuracy'\. Did you mean 'accuracy'\?.*'f1'"):
+    with pytest.raises(ValueError, match=r"'acuracy'.*'accuracy'\?.*'f1'"):
         metrics.load("acuracy")

@@ -55,7 +55,7 @@ def test_frozen_parameters_are_left_out():
     groups = parameter_groups(model, 0.1)
     assert sum(len(group["params"]) for group in groups) == 2
     model.requires_grad_(False)
-    with pytest.raises(ValueError, match="no trainable parameter"):
+    with pytest.raises(ValueError, match="requires_grad"):
         parameter_groups(model, 0.1)
 
 

@@ -86,10 +86,10 @@ def test_equal_answers_are_no_evidence():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mcnemar_test([1, 0], [1, 0, 1]), r"\(2,\) and scores_b \(3,\)"),
+        (lambda: mcnemar_test([1, 0], [1, 0, 1]), r"scores_a.*\(2,\).*scores_b.*\(3,\)"),
         (lambda: mcnemar_test([1], [0]), "n at least 2"),
         (lambda: mcnemar_test([0.5, 1], [0, 1]), "sign_flip_test"),
-        (lambda: sign_flip_test([1, np.nan], [0, 1], generator()), "1 examples .* number 1: give"),
+        (lambda: sign_flip_test([1, np.nan], [0, 1], generator()), r"\b1 examples.*number 1\b"),
         (lambda: sign_flip_test([1, 0], [0, 1], generator(), resamples=0), "at least one"),
         (lambda: paired_bootstrap([1, 0], [0, 1], generator(), level=1.0), "between 0 and 1"),
         (lambda: paired_bootstrap([[1, 0]], [[0, 1]], generator()), r"\(1, 2\)"),

@@ -349,7 +349,7 @@ BLOCK = DecoderBlock(8, 2, 16)
     [
         (lambda: Encoder(0, 8, 2, 16), ValueError, "n_layers is 0"),
         (lambda: Decoder(-1, 8, 2, 16), ValueError, "n_layers is -1"),
-        (lambda: Encoder(1, 8, 3, 16), ValueError, "3 heads don't divide 8 features"),
+        (lambda: Encoder(1, 8, 3, 16), ValueError, r"\b3 heads.*\b8\b"),
         (lambda: Encoder(1, 8, 2, 0), ValueError, "d_ff is 0"),
         (lambda: Encoder(1, 8, 2, 16, dropout=1.5), ValueError, "dropout is 1.5"),
         (lambda: Encoder(1, 8, 2, 16, pre_norm=True), TypeError, "pre_norm"),
@@ -358,12 +358,12 @@ BLOCK = DecoderBlock(8, 2, 16)
         (
             lambda: Encoder(1, 8, 2, 16)(torch.zeros(2, 3, 8), torch.ones(3, 3)),
             TypeError,
-            "float32; expected torch.bool",
+            r"float32.*torch\.bool",
         ),
         (
             lambda: Encoder(1, 8, 2, 16)(torch.zeros(2, 3, 8), torch.ones(2, 3).bool()),
             ValueError,
-            r"mask has shape \(2, 3\)",
+            r"mask.*\(2, 3\)",
         ),
         (
             lambda: BLOCK(torch.zeros(2, 3, 8), torch.zeros(1, 4, 8)),
@@ -373,17 +373,17 @@ BLOCK = DecoderBlock(8, 2, 16)
         (
             lambda: BLOCK(torch.zeros(2, 3, 8), torch.zeros(2, 4, 6)),
             ValueError,
-            r"memory has shape \(2, 4, 6\)",
+            r"memory.*\(2, 4, 6\)",
         ),
         (
             lambda: layer_norm(torch.zeros(2, 4), torch.ones(1), torch.zeros(4)),
             ValueError,
-            r"weight \(1,\) and bias \(4,\) don't fit x \(2, 4\)",
+            r"weight \(1,\).*bias \(4,\).*x \(2, 4\)",
         ),
         (
             lambda: layer_norm(torch.zeros(2, 1), torch.ones(4), torch.zeros(4)),
             ValueError,
-            r"expected one number for each feature, \(1,\)",
+            r"weight \(4,\).*x \(2, 1\).*\(1,\)",
         ),
     ],
 )

@@ -137,10 +137,10 @@ def test_lost_marks_are_counted():
 @pytest.mark.parametrize(
     ("texts", "size", "error", "message"),
     [
-        ([], 100, ValueError, "no text to learn"),
-        ([" \n", ""], 100, ValueError, "no text to learn"),
-        (["abc"], 10, ValueError, "vocab_size is 10, but .* are 11"),
-        ((text for text in ["abc"]), 100, TypeError, "gone after one pass"),
+        ([], 100, ValueError, "texts.*empty"),
+        ([" \n", ""], 100, ValueError, "texts.*empty"),
+        (["abc"], 10, ValueError, r"vocab_size is 10\b.*\b11\b"),
+        ((text for text in ["abc"]), 100, TypeError, "generator.*list"),
     ],
 )
 def test_bad_input_is_refused(texts, size, error, message):

@@ -7,7 +7,9 @@ imports them inside the checks.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -85,6 +87,9 @@ def check_python() -> Iterator[Finding]:
 
 def check_packages() -> Iterator[Finding]:
     """What the book's own metadata asks for: there, in its range, importable."""
+    if importlib.util.find_spec("pip") is None:
+        yield Finding("FAIL", "This Python has no pip", "Run: python -m ensurepip --upgrade")
+        return
     again = "In the book's folder, run: python -m pip install -e ."
     try:
         importlib.metadata.distribution(PACKAGE)
