@@ -272,30 +272,26 @@ EXPERIMENT.fill(FILE, arguments, [{"seed": s} for s in arguments.seeds], square)
 """
 
 
-def tiny(folder, *words):
-    """How to start the tiny experiment, for `subprocess`."""
+def test_a_killed_experiment_goes_on_and_repeats_no_row(tmp_path, monkeypatch):
+    command = [sys.executable, "-c", TINY, str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return {
-        "args": [sys.executable, "-c", TINY, *words, str(folder)],
-        "env": environment,
-        "cwd": folder,
-        "stdout": subprocess.PIPE,
-        "text": True,
-    }
-
-
-def test_a_killed_experiment_goes_on_and_repeats_no_row(tmp_path):
-    with subprocess.Popen(**tiny(tmp_path)) as killed:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as killed:
         while "waiting" not in killed.stdout.readline():
             assert killed.poll() is None
         killed.send_signal(signal.SIGKILL)
     rows = json.loads((tmp_path / "rows.json").read_text("utf-8"))
     assert rows == [{"seed": 0, "square": 0}]
 
+    def start(*words):
+        monkeypatch.setattr(sys, "argv", ["tiny", *words, str(tmp_path)])
+        exec(TINY, {})
+
+    for name in ("LOG", "ROOT"):
+        monkeypatch.setattr(common, name, getattr(common, name))  # the program sets them
     (tmp_path / "again").touch()
-    subprocess.run(**tiny(tmp_path, "--runs", "1"), check=True, timeout=300)
+    start("--runs", "1")
     assert len(json.loads((tmp_path / "rows.json").read_text("utf-8"))) == 2
-    subprocess.run(**tiny(tmp_path), check=True, timeout=300)
+    start()
 
     rows = json.loads((tmp_path / "rows.json").read_text("utf-8"))
     assert rows == [{"seed": seed, "square": seed**2} for seed in range(3)]
