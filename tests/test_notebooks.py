@@ -14,20 +14,21 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tools import execute_notebooks, notebook_form
 from tools.set_address import ROOT, configured_url
 
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 URL = "https://github.com/ada/book"
 PICTURE = new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
-def test_chapter_has_the_promised_form(path):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_has_the_promised_form(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    assert notebook_form.findings(notebook, path.parent, configured_url()) == []
+    chapter = notebook_form.is_chapter(path)
+    assert notebook_form.findings(notebook, path.parent, configured_url(), chapter=chapter) == []
 
 
-def test_contents_and_readme_list_every_chapter():
-    names = {path.stem for path in CHAPTERS}
+def test_contents_and_readme_list_every_notebook():
+    names = {path.stem for path in NOTEBOOKS}
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
     files = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
     listed = {name.removeprefix("notebooks/") for name in files if name.startswith("notebooks/")}
@@ -73,6 +74,16 @@ def chapter():
 def test_a_chapter_of_the_right_form_has_no_findings(chapter, tmp_path):
     nbformat.validate(chapter)
     assert notebook_form.findings(chapter, tmp_path, URL) == []
+
+
+def test_a_page_needs_no_exercises_and_says_what_it_needs(chapter, tmp_path):
+    del chapter.cells[5:]
+    replace_source(0, "A [link]", "## What this page needs\n\nA [link]")(chapter)
+    assert notebook_form.findings(chapter, tmp_path, URL, chapter=False) == []
+    assert notebook_form.findings(chapter, tmp_path, URL) != []
+    replace_source(0, "What this page needs", "Needs")(chapter)
+    found = notebook_form.findings(chapter, tmp_path, URL, chapter=False)
+    assert found == ["the section '## What this page needs' is missing"]
 
 
 def stream(name, text):

@@ -113,7 +113,9 @@ def run(path: Path) -> list[str]:
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
     print(f"{path.name}: {seconds:.0f} s, {peak / 2**20:.0f} MiB at its peak", flush=True)
-    findings = notebook_form.findings(notebook, path.parent, configured_url())
+    findings = notebook_form.findings(
+        notebook, path.parent, configured_url(), chapter=notebook_form.is_chapter(path)
+    )
     if seconds > LIMIT:
         findings.insert(0, f"took {seconds:.0f} s; a chapter has {LIMIT} s on two cores")
     return findings

@@ -1,4 +1,6 @@
-"""The form that every chapter's notebook has, as checks that return what is wrong.
+"""The form that every notebook of the book has, as checks that return what is wrong.
+
+A chapter has a number in its name and exercises; a page, such as the one on errors, has neither.
 
 Each check takes a notebook (nbformat 4) and returns findings: one sentence each, none if the
 notebook is well-formed. Cells are numbered from 1, as a reader counts them.
@@ -11,6 +13,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 SECTIONS = ("What this chapter needs", "Exercises", "Summary", "Further reading")
+PAGE_SECTIONS = ("What this page needs",)
 LEAST_EXERCISES = 3
 CHECK_TAG = "nbval-check-output"  # nbval compares what such a cell prints with what is stored
 
@@ -183,8 +186,13 @@ def links(notebook: NotebookNode, folder: Path) -> list[str]:
     return findings
 
 
-def sections(notebook: NotebookNode) -> list[str]:
-    """One title, at the very start, and every section that a chapter promises."""
+def is_chapter(path: Path) -> bool:
+    """Whether a notebook is a chapter, by its name: `11-text-classification.ipynb`."""
+    return re.match(r"\d\d-", path.name) is not None
+
+
+def sections(notebook: NotebookNode, promised: tuple[str, ...] = SECTIONS) -> list[str]:
+    """One title, at the very start, and every promised section."""
     prose = [FENCED.sub("", cell.source) for _, cell in _cells(notebook, "markdown")]
     headings = [match.groups() for text in prose for match in HEADING.finditer(text)]
     titles = [text for level, text in headings if level == "#"]
@@ -194,7 +202,7 @@ def sections(notebook: NotebookNode) -> list[str]:
     if not notebook.cells or not re.match(r"(\([\w-]+\)=\s+)?# ", notebook.cells[0].source):
         findings.append("the notebook doesn't begin with its title")
     present = {text for level, text in headings if level == "##"}
-    findings += [f"the section '## {name}' is missing" for name in SECTIONS if name not in present]
+    findings += [f"the section '## {name}' is missing" for name in promised if name not in present]
     return findings
 
 
@@ -245,15 +253,19 @@ def metadata(notebook: NotebookNode) -> list[str]:
     return findings
 
 
-def findings(notebook: NotebookNode, folder: Path, url: str) -> list[str]:
-    """Return everything that is wrong with a chapter's form.
+def findings(notebook: NotebookNode, folder: Path, url: str, *, chapter: bool = True) -> list[str]:
+    """Return everything that is wrong with a notebook's form.
 
     Args:
-        notebook: the chapter, as nbformat 4.
-        folder: where the chapter lies, for its relative links.
+        notebook: the notebook, as nbformat 4.
+        folder: where it lies, for its relative links.
         url: the project's public address.
+        chapter: whether it is a chapter, which has exercises and corrects a mistake, or a page.
     """
     found = setup_cell(notebook, url) + links(notebook, folder)
+    found += sections(notebook, SECTIONS if chapter else PAGE_SECTIONS)
+    if chapter:
+        found += exercises(notebook) + corrections(notebook)
     for check in (
         execution_counts,
         stored_outputs,
@@ -261,9 +273,6 @@ def findings(notebook: NotebookNode, folder: Path, url: str) -> list[str]:
         checked_cells,
         alternative_texts,
         numbered_figures,
-        sections,
-        exercises,
-        corrections,
         metadata,
     ):
         found += check(notebook)
