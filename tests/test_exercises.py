@@ -353,3 +353,9 @@ def test_cases_that_are_no_tuples_are_the_authors_mistake(cases):
 def test_a_reference_that_fails_is_the_authors_mistake():
     with pytest.raises(ZeroDivisionError):
         check_function(softmax, lambda x: 1 / 0, CASES)
+
+
+def test_a_wrong_answer_beside_a_right_zero_is_no_slip_of_a_factor(capsys):
+    digest = digest_of(0, salt="zero", decimals=2)
+    assert not check_value(0.3, digest, salt="zero", decimals=2)
+    assert "100" not in capsys.readouterr().out  # 0.3 / 100 rounds to 0 as well: that says nothing
