@@ -7,15 +7,17 @@ keeps what it says:
 
     13-tagger.npz     log-probabilities (words, 9) in half precision, of half of the validation
                       documents, and of the sentences of eighteen of them, read one by one
-    13-tagger.json    the losses, the tags of the chapter's own texts, and the entities that
+    13-tagger.json    the losses, the entities of the chapter's own texts, and those that
                       transformers' pipeline finds with the folder
 
 One core takes about three minutes.
 """
 
+import tempfile
 from types import SimpleNamespace
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from experiments.common import RESULTS, Experiment, definitions
 
@@ -41,9 +43,17 @@ def tagged(c: SimpleNamespace) -> dict:
     return {
         "losses": [round(loss, 4) for loss in history.losses],
         "training_seconds": round(history.seconds),
-        "tags": {name: c.tag_words(model, rows) for name, rows in c.texts.items()},
-        "pipelines": c.hand_over(model, c.few),
+        "entities": c.tagged(model),
+        "pipelines": handed_over(c, model),
     }
+
+
+def handed_over(c: SimpleNamespace, model: PreTrainedModel) -> dict:
+    """What another process finds with the folder of the model."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        c.save_tokenizer(folder)
+        return c.hand_over(folder, c.few)
 
 
 def main() -> None:
