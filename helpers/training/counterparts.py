@@ -17,7 +17,7 @@ COUNTERPARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "batch_size": (("per_device_train_batch_size",), "DataLoader(batch_size=…)"),
     "accumulation": (
         ("gradient_accumulation_steps",),
-        "(loss / k).backward(), and a step after every k-th batch",
+        "(loss / k).backward(); a step every k batches",
     ),
     "warmup_ratio": (("warmup_steps",), "LambdaLR(optimizer, …).step()"),
     "schedule": (("lr_scheduler_type",), "LambdaLR(optimizer, …).step()"),
