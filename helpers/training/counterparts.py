@@ -1,8 +1,7 @@
 """Three vocabularies of training: `TrainingConfig`, transformers' `TrainingArguments`, a loop."""
 
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from enum import Enum
-from typing import Any
 
 from transformers import TrainingArguments
 
@@ -51,8 +50,8 @@ def counterparts() -> list[dict[str, str]]:
     Names and defaults are read from the two dataclasses as they are installed.
 
     Returns:
-        Rows with the keys "TrainingConfig", "default", "TrainingArguments", "its default" and
-        "in a loop"; `pandas.DataFrame` makes a table of them.
+        Rows with the keys "TrainingConfig" and "TrainingArguments", both with defaults
+        ("seed=0"), and "in a loop"; `pandas.DataFrame` makes a table of them.
 
     Raises:
         KeyError: a field of `TrainingConfig` has no counterpart here, or a counterpart is no field
@@ -62,23 +61,13 @@ def counterparts() -> list[dict[str, str]]:
     rows = []
     for field in fields(TrainingConfig):
         names, loop = COUNTERPARTS[field.name]
-        rows.append(
-            {
-                "TrainingConfig": field.name,
-                "default": _default(field),
-                "TrainingArguments": ", ".join(name.strip("[]") for name in names),
-                "its default": ", ".join(
-                    _default(theirs[name]) for name in names if not name.startswith("[")
-                ),
-                "in a loop": loop,
-            }
-        )
+        said = [name.strip("[]") if "[" in name else _with_default(theirs[name]) for name in names]
+        row = {"TrainingConfig": _with_default(field), "TrainingArguments": ", ".join(said)}
+        rows.append(row | {"in a loop": loop})
     return rows
 
 
-def _default(field: Field) -> str:
-    """The value as Python writes it; nothing where there is none."""
-    value: Any = field.default
-    if value is MISSING:
-        return ""
-    return repr(value.value if isinstance(value, Enum) else value)
+def _with_default(field: Field) -> str:
+    """A field as it is written in a call, such as `seed=0`."""
+    value = field.default
+    return f"{field.name}={value.value if isinstance(value, Enum) else value!r}"
