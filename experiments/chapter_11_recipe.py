@@ -3,27 +3,28 @@
     python -m experiments.chapter_11_recipe
 
 The chapter's recipe with `Trainer`, and this book's `train` with the same settings: both fine-tune
-the stock classifier on the first 256 training articles, 48 pieces of each, two passes at most, are
-watched on the same 64 validation articles, keep the weights with the lowest loss there, and are
-tested on all test articles, 48 pieces of each. Three seeds each; no setting was tuned. A row a run,
-in about four minutes on one core.
-
-The cells of the notebook that are tagged `definitions` are run here, so that the chapter and this
-script can't drift apart.
+the stock classifier for two passes at most, keep the weights with the lowest loss on the watched
+articles, and are tested. A row a run, in about four minutes on one core.
 """
 
-import json
-import time
 from types import SimpleNamespace
 
 import torch
 
-from tools.chapter_definitions import NOTEBOOKS, RESULTS, definitions
+from experiments.common import RESULTS, Experiment, Row, definitions
 
-CHAPTER = NOTEBOOKS / "11-text-classification.ipynb"
 FILE = RESULTS / "11-recipe.json"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE,),
+    reads="the first 256 training articles, 48 pieces of each, on both sides",
+    searched="nothing: both have the same settings",
+    selected="the loss on 64 validation articles, every 16 updates",
+    test="all test articles, 48 pieces of each, once for each run",
+    seeds=(0, 1, 2),
+)
 ARTICLES, EVERY, PATIENCE = 256, 16, 2
-SEEDS = 3
 
 
 def by_trainer(c: SimpleNamespace, seed: int) -> tuple[torch.nn.Module, int]:
@@ -62,19 +63,20 @@ def accuracy(c: SimpleNamespace, model: torch.nn.Module, split: str) -> float:
     return round(float((found.logits.argmax(-1) == found.labels).mean()), 4)
 
 
+METHODS = {"Trainer": by_trainer, "train": by_train}
+
+
 def main() -> None:
-    c = definitions(CHAPTER)
-    rows = []
-    for seed in range(SEEDS):
-        for method, run in (("Trainer", by_trainer), ("train", by_train)):
-            started = time.perf_counter()
-            model, step = run(c, seed)
-            row = {"method": method, "seed": seed, "best update": step}
-            row |= {split: accuracy(c, model, split) for split in ("validation", "test")}
-            rows.append(row)
-            print(row, f"{time.perf_counter() - started:.0f} s", flush=True)
-    lines = ",\n".join(map(json.dumps, rows))
-    FILE.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    arguments = EXPERIMENT.parser(rows=True).parse_args()
+    c = definitions("11")
+
+    def run(method: str, seed: int) -> Row:
+        model, step = METHODS[method](c, seed)
+        scores = {split: accuracy(c, model, split) for split in ("validation", "test")}
+        return {"best update": step} | scores
+
+    plan = [{"method": method, "seed": seed} for seed in arguments.seeds for method in METHODS]
+    EXPERIMENT.fill(FILE, arguments, plan, run)
 
 
 if __name__ == "__main__":

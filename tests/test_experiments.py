@@ -24,7 +24,7 @@ from experiments import common
 from experiments.common import CHECKPOINTS, RESULTS, ROOT, Experiment
 
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("chapter_*.py"))
-CHAPTERS = {path.name[:2]: path for path in (ROOT / "notebooks").glob("*.ipynb")}
+CHAPTERS = {path.name[:2]: path for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
 STORED = {path.name for folder in (RESULTS, CHECKPOINTS) for path in folder.iterdir()}
 
 
@@ -209,6 +209,7 @@ PLANNED = [
     ("chapter_10_contrastive", ["sweep"]),
     ("chapter_11_few_labels", []),
     ("chapter_11_heads", []),
+    ("chapter_11_recipe", []),
     ("chapter_12_sentiment", []),
     ("chapter_13_ablation", []),
     ("chapter_13_full_run", []),
