@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
-        info = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+?)(?:/revision/(.+))?", path)
+        info = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+?)(?:/(?:revision|tree)/(.+))?", path)
         file = re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", path)
         found = info or file
         repo = self.repos.get(found[1]) if found else None
@@ -137,6 +137,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, "RepoNotFound", "no such repository")
         elif sha is None:
             self._error(404, "RevisionNotFound", f"no revision {revision}")
+        elif info and "/tree/" in path:
+            files = repo.commits[sha].items()
+            self._json(
+                [{"type": "file", "path": n, "size": len(f), "oid": hashed(f)} for n, f in files]
+            )
         elif info:
             names = [{"rfilename": name} for name in sorted(repo.commits[sha])]
             about = {"id": info[1], "sha": sha, "private": repo.private, "siblings": names}
