@@ -16,7 +16,7 @@ FAST ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env assets book test lab execute editions lint format portability colab stress bench gpu-check address lock clean
+.PHONY: help env assets book test lab serve demo execute editions lint format portability colab stress bench gpu-check address lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ test: $(READY) assets ## run all tests, every notebook included (FAST=1: only th
 lab: $(READY) ## open the notebooks in JupyterLab (NB=11: fetch what chapter 11 needs, and open it)
 	@$(if $(NB),$(BIN)/python -m tools.chapter_assets $(NB))
 	@$(BIN)/jupyter lab $(if $(NB),$(wildcard notebooks/$(NB)-*.ipynb),notebooks)
+
+serve: $(READY) ## answer requests with a text classifier on port 8000 (MODEL=folder for one of yours)
+	@$(BIN)/python -m examples.service.app $(if $(MODEL),--model $(MODEL))
+
+demo: $(READY) ## open a page to try that classifier on, port 7860
+	@$(BIN)/python -m examples.service.demo $(if $(MODEL),--model $(MODEL))
 
 execute: $(READY) ## run the notebooks in place (NB=11 for one), with clean diffs
 	@$(BIN)/python -m tools.execute_notebooks $(if $(NB),$(or $(wildcard notebooks/$(NB)-*.ipynb),$(NB)))

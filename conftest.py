@@ -17,7 +17,15 @@ if _processes > 1:
 
 
 # Files of half a minute and more, which start processes or open pages.
-LONG = ("book", "training_resume", "pretrain", "editions_browser", "stock_code", "saved_folders")
+LONG = (
+    "book",
+    "service_demo",
+    "training_resume",
+    "pretrain",
+    "editions_browser",
+    "stock_code",
+    "saved_folders",
+)
 
 
 @pytest.hookimpl(trylast=True)

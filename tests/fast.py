@@ -19,6 +19,7 @@ def digest(notebook, root=ROOT):
     files = [notebook, root / "requirements.txt", root / "pyproject.toml"]
     files += [
         *(root / "helpers").rglob("*.py"),
+        *(root / "examples").rglob("*.py"),
         *(folder / "results").rglob("*"),
         *(folder / "checkpoints").rglob("*"),
     ]

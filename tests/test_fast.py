@@ -20,11 +20,11 @@ class Cache(dict):
 @pytest.fixture
 def root(tmp_path):
     """A small book."""
-    for folder in ("notebooks/results", "notebooks/checkpoints", "helpers/data"):
+    for folder in ("notebooks/results", "notebooks/checkpoints", "helpers/data", "examples"):
         (tmp_path / folder).mkdir(parents=True)
     cells = [new_markdown_cell("# A"), new_code_cell("x = 1"), new_code_cell("x")]
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / NAME)
-    for file in ("notebooks/results/a.json", "helpers/data/a.py"):
+    for file in ("notebooks/results/a.json", "helpers/data/a.py", "examples/a.py"):
         (tmp_path / file).write_text("1")
     for file in ("requirements.txt", "pyproject.toml"):
         shutil.copy(fast.ROOT / file, tmp_path)
@@ -67,7 +67,13 @@ def test_a_failure_makes_what_passed_before_run_again(root):
 
 @pytest.mark.parametrize(
     "file",
-    [f"notebooks/{NAME}", "notebooks/results/a.json", "helpers/data/a.py", "requirements.txt"],
+    [
+        f"notebooks/{NAME}",
+        "notebooks/results/a.json",
+        "helpers/data/a.py",
+        "examples/a.py",
+        "requirements.txt",
+    ],
 )
 def test_what_a_notebook_depends_on_touches_it(root, file):
     before = fast.digest(root / "notebooks" / NAME, root)
