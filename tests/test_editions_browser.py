@@ -138,7 +138,8 @@ def test_make_lab_shows_a_chapter_with_its_solutions_folded(browser, lab):
     assert notebook.locator("aside", has_text="A weight by hand").count() >= 1
     solutions = notebook.locator("details")
     told = solutions.get_by_text(SOLUTION)
-    assert solutions.count() == 5
+    chapter = (ROOT / "notebooks" / CHAPTER).read_text("utf-8")
+    assert solutions.count() == chapter.count("{solution}") > 0
     assert not told.is_visible()
     solutions.filter(has_text=SOLUTION).locator("summary").click()
     assert told.is_visible()
