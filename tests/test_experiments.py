@@ -218,6 +218,7 @@ PLANNED = [
     ("chapter_14_multitask", []),
     ("chapter_15_fine_tuning", []),
     ("chapter_15_model_choice", []),
+    ("chapter_24_adaptation", []),
 ]
 
 
