@@ -37,7 +37,7 @@ EXPERIMENT = Experiment(
     searched="nothing",
     selected="nothing",
     test="outputs of the finished models",
-    seeds=(0, 1, 2),
+    seeds=(0,),  # `--seeds 0 1 2` adds two
 )
 FORMS = ("PyTorch", "PyTorch int8", "ONNX Runtime", "ONNX Runtime int8")
 ROUNDS = 21
