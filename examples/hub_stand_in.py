@@ -1,7 +1,10 @@
-"""As much of the Hugging Face Hub as `upload_folder` and `hf_hub_download` need, on this machine.
+"""As much of the Hugging Face Hub as uploads, `push_to_hub` and loading need, on this machine.
 
 with HubStandIn() as hub:
     HfApi(endpoint=hub.endpoint, token="hf_local").create_repo("ada/news")
+
+`push_to_hub` and `from_pretrained` take the address from HF_ENDPOINT, which has to be set before
+their process starts; HF_HUB_OFFLINE must not be set there, and HF_TOKEN must.
 
 It keeps commits in memory, takes every token, and asks for all files in the commit itself. The real
 Hub takes large files through a store of its own, checks who may write, and shows the card.
@@ -125,9 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
-        info = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+?)(?:/(?:revision|tree)/(.+))?", path)
+        info = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)(?:/revision/(.+))?", path)
+        tree = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)/tree/([^/]+)(?:/(.+))?", path)
         file = re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", path)
-        found = info or file
+        found = info or tree or file
         repo = self.repos.get(found[1]) if found else None
         revision = (found[2] or "main") if found else ""
         sha = repo.sha(revision) if repo else None
@@ -137,11 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, "RepoNotFound", "no such repository")
         elif sha is None:
             self._error(404, "RevisionNotFound", f"no revision {revision}")
-        elif info and "/tree/" in path:
-            files = repo.commits[sha].items()
-            self._json(
-                [{"type": "file", "path": n, "size": len(f), "oid": hashed(f)} for n, f in files]
-            )
+        elif tree:
+            self._tree(repo.commits[sha], tree[3])
         elif info:
             names = [{"rfilename": name} for name in sorted(repo.commits[sha])]
             about = {"id": info[1], "sha": sha, "private": repo.private, "siblings": names}
@@ -151,6 +152,19 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             content = repo.commits[sha][file[3]]
             self._send(200, content, {"ETag": f'"{hashed(content)}"', "X-Repo-Commit": sha})
+
+    def _tree(self, files: Files, folder: str | None) -> None:
+        """The files of a commit, or those below a folder; the client asks for optional ones."""
+        inside = {n: f for n, f in files.items() if not folder or n.startswith(f"{folder}/")}
+        if folder and not inside:
+            self._error(404, "EntryNotFound", f"no folder {folder}")
+            return
+        self._json(
+            [
+                {"type": "file", "path": n, "size": len(f), "oid": hashed(f)}
+                for n, f in inside.items()
+            ]
+        )
 
     do_HEAD = do_GET
 

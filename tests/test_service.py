@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from examples.service.classifier import Classifier, InputError, Limits
+from examples.service.classifier import Classifier, InputError, Limits, ModelError
 from tests import small_classifier
 
 LIMITS = Limits(texts=3, characters=100, pieces=8)
@@ -58,6 +58,7 @@ REFUSED = {
     "too_many": [["a"] * 4],
     "too_long": [["a" * 101]],
     "empty": [[""], ["a", "  \n"], ["…!"], ["\u200b"]],
+    "not_text": [["half of \ud83d"]],
 }
 
 
@@ -93,6 +94,9 @@ BODIES = {
     b'{"texts": ["caf\xe9"]}': (400, "not_utf8"),
     b'{"texts": [': (400, "not_json"),
     b"": (400, "not_json"),
+    b"9" * 5000: (400, "not_json"),  # more digits than Python makes a number of
+    '{"texts": ["a"]}'.encode("utf-16"): (400, "not_utf8"),
+    b'{"texts": ["\\ud83d"]}': (422, "not_text"),
     b"[" * 100_000: (400, "not_json"),
     b'["a"]': (422, "wrong_type"),
     b'{"text": "a"}': (422, "wrong_type"),
@@ -109,6 +113,61 @@ def test_what_the_service_refuses(client, body):
     answer = client.post("/predict", content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.json()["error"]["message"]
+
+
+def test_a_mark_at_the_start_and_a_new_line_at_the_end_do_no_harm(client):
+    body = '\ufeff{"texts": ["shares fell"]}\r\n'.encode()
+    assert client.post("/predict", content=body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "no_such_address"),
+        ("GET", "/predict?text=striker", 405, "wrong_method"),
+        ("POST", "/health", 405, "wrong_method"),
+    ],
+)
+def test_another_address_or_method_is_refused_in_the_same_form(client, method, path, status, code):
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert "striker" not in answer.text
+
+
+def test_a_failure_of_the_model_is_told_without_the_text(folder):
+    testclient = pytest.importorskip("fastapi.testclient", reason="the client needs httpx")
+    from examples.service.app import create_app
+
+    broken = Classifier(folder, LIMITS)
+    broken._model = lambda **_: 1 / 0
+    client = testclient.TestClient(create_app(broken), raise_server_exceptions=False)
+    answer = client.post("/predict", json={"texts": [SECRET]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "failed")
+    assert "ZeroDivisionError" in answer.text and "striker" not in answer.text
+
+
+def test_a_model_that_would_answer_nonsense_is_refused(folder, tmp_path):
+    with pytest.raises(ModelError, match="can't be loaded"):
+        Classifier(tmp_path / "none")
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for name in ("bare", "several"):
+        tokenizer.save_pretrained(tmp_path / name)
+    model.bert.save_pretrained(tmp_path / "bare")
+    with pytest.raises(ModelError, match=r"classifier\.bias"):
+        Classifier(tmp_path / "bare")
+    model.config.problem_type = "multi_label_classification"
+    model.save_pretrained(tmp_path / "several")
+    with pytest.raises(ModelError, match="softmax"):
+        Classifier(tmp_path / "several")
+
+
+def test_a_model_that_reads_less_than_the_limit_sets_it(folder, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=6)
+    tokenizer.save_pretrained(tmp_path)
+    AutoModelForSequenceClassification.from_pretrained(folder).save_pretrained(tmp_path)
+    [found] = Classifier(tmp_path, LIMITS)(["bank " * 20])
+    assert (found.pieces, found.truncated) == (6, True)
 
 
 def test_the_log_has_counts_and_no_text(client, caplog):

@@ -4,9 +4,10 @@
         -d '{"texts": ["The striker scored twice."]}'
 
 GET /health says whether the model is loaded. POST /predict takes {"texts": [...]}. What is refused
-comes back as {"error": {"code": ..., "message": ...}}: 400 if it can't be read, 413 if it is too
-large, 422 if it can be read and not be answered. The log has a line for each request, with counts
-and times, and never a text.
+comes back as {"error": {"code": ..., "message": ...}}: 400 if it can't be read, 404 and 405 for
+another address or method, 413 if it is too large, 422 if it can be read and not be answered, 500
+if the model fails. Beyond 32 connections the answer is a bare 503. The log has a line for each
+request, with counts and times, and never a text. Ctrl-C ends it; who waits is answered first.
 """
 
 import argparse
@@ -20,11 +21,14 @@ import uvicorn
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
-from examples.service.classifier import Classifier, InputError, Limits, Prediction
+from examples.service.classifier import Classifier, InputError, Limits, ModelError, Prediction
 from examples.service.train import default_model
 
 LARGEST = 2**20  # bytes of a request
+CONNECTIONS = 32  # at once; the next one gets a 503 and doesn't wait
+PATIENCE = 5  # seconds that a request may still take when the service is told to end
 logger = logging.getLogger("service")
 
 
@@ -48,11 +52,11 @@ async def sent_texts(request: Request) -> object:
         if len(body) > LARGEST:  # before the rest is read: a length in the header may be a lie
             raise Unreadable(413, "too_large", f"The request has more than {LARGEST:,} bytes.")
     try:
-        content = json.loads(body.decode("utf-8"))
+        content = json.loads(body.decode("utf-8-sig"))  # Windows likes to begin with a mark
     except UnicodeDecodeError as error:
         message = f"Byte {error.start} of the request isn't UTF-8. Encode the text as UTF-8."
         raise Unreadable(400, "not_utf8", message) from None
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a number of 5,000 digits is a ValueError, too
         raise Unreadable(400, "not_json", "The request isn't JSON.") from None
     if not isinstance(content, dict) or "texts" not in content:
         raise Unreadable(422, "wrong_type", 'Send an object: {"texts": ["…", "…"]}.')
@@ -102,6 +106,15 @@ def create_app(classifier: Classifier) -> FastAPI:
     def refuse_unread(_: Request, error: Unreadable) -> JSONResponse:
         return refusal(error.status, error.code, str(error))
 
+    @app.exception_handler(HTTPException)
+    def refuse_address(_: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "no_such_address", 405: "wrong_method"}.get(error.status_code, "refused")
+        return refusal(error.status_code, code, "This service has GET /health and POST /predict.")
+
+    @app.exception_handler(Exception)
+    def fail(_: Request, error: Exception) -> JSONResponse:  # uvicorn logs the traceback
+        return refusal(500, "failed", f"The model failed with {type(error).__name__}.")
+
     return app
 
 
@@ -113,9 +126,17 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
     logger.setLevel(logging.INFO)
-    app = create_app(Classifier(arguments.model or default_model(), Limits()))
-    # At most so many requests wait; the next one gets a 503 at once.
-    uvicorn.run(app, host=arguments.host, port=arguments.port, limit_concurrency=32)
+    try:
+        classifier = Classifier(arguments.model or default_model(), Limits())
+    except ModelError as error:
+        parser.error(str(error))
+    uvicorn.run(
+        create_app(classifier),
+        host=arguments.host,
+        port=arguments.port,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=PATIENCE,
+    )
 
 
 if __name__ == "__main__":

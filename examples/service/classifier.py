@@ -3,11 +3,16 @@
 import threading
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 
 class InputError(ValueError):
@@ -19,6 +24,10 @@ class InputError(ValueError):
     def __init__(self, code: str, message: str):
         super().__init__(message)
         self.code = code
+
+
+class ModelError(Exception):
+    """A model that can't be loaded, or is no text classifier; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def check_texts(texts: object, limits: Limits) -> None:
     """Refuse what isn't a list of texts within the limits.
 
     Raises:
-        InputError: with the code wrong_type, no_texts, too_many, too_long or empty.
+        InputError: with the code wrong_type, no_texts, too_many, too_long, not_text or empty.
     """
     if isinstance(texts, str) or not isinstance(texts, Sequence):
         raise InputError("wrong_type", f"texts is of type {type(texts).__name__}; send a list.")
@@ -68,13 +77,48 @@ def check_texts(texts: object, limits: Limits) -> None:
         if len(text) > limits.characters:
             message = f"{where} has {len(text):,} characters; the limit is {limits.characters:,}."
             raise InputError("too_long", message)
+        kinds = {unicodedata.category(character) for character in text}
+        if "Cs" in kinds:  # json lets it through, and no tokenizer can read it
+            raise InputError("not_text", f"{where} holds half a character, a lone surrogate.")
         # Letters and digits of any script; spaces, punctuation and invisible marks say nothing.
-        if not any(unicodedata.category(character)[0] in "LN" for character in text):
+        if not any(kind[0] in "LN" for kind in kinds):
             raise InputError("empty", f"{where} has no letter and no digit.")
+
+
+def load(model: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A trained classifier that gives each text one of its classes, and its tokenizer.
+
+    Raises:
+        ModelError: there is nothing to load, its head was never trained, or it answers another
+            question. Without the check it would answer all the same, and be wrong.
+    """
+    try:
+        found, report = AutoModelForSequenceClassification.from_pretrained(
+            model, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise ModelError(f"{model} can't be loaded as a text classifier: {why}") from None
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ModelError(
+            f"{model} has no weights for {missing}: it was never fine-tuned as a text classifier. "
+            "Fine-tune it, and save model and tokenizer into one folder."
+        )
+    if found.config.num_labels < 2 or found.config.problem_type == "multi_label_classification":
+        raise ModelError(
+            f"{model} gives a number, or several labels at once. This service takes a softmax, "
+            "which fits one class a text and nothing else."
+        )
+    return found.eval(), tokenizer
 
 
 class Classifier:
     """A folder or a Hub id that `AutoModelForSequenceClassification` loads, and its tokenizer.
+
+    Raises:
+        ModelError: as `load`.
 
     Attributes:
         name: of the folder, without its path, or the Hub id: it is told to users.
@@ -83,9 +127,10 @@ class Classifier:
 
     def __init__(self, model: str | Path, limits: Limits | None = None):
         self.name = Path(model).name if Path(model).is_dir() else str(model)
-        self.limits = limits or Limits()
-        self._model = AutoModelForSequenceClassification.from_pretrained(model).eval()
-        self._tokenizer = AutoTokenizer.from_pretrained(model)
+        self._model, self._tokenizer = load(model)
+        limits = limits or Limits()
+        pieces = min(limits.pieces, self._tokenizer.model_max_length)
+        self.limits = replace(limits, pieces=pieces)
         config = self._model.config
         self.labels = [config.id2label[i] for i in range(config.num_labels)]
         # Texts are processed one request at a time: two at once would share the same cores.

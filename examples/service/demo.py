@@ -10,7 +10,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 
 import gradio as gr
 
-from examples.service.classifier import Classifier, InputError
+from examples.service.classifier import Classifier, InputError, ModelError
 from examples.service.train import default_model
 
 SENTENCES = [
@@ -52,10 +52,23 @@ def main() -> None:
     parser.add_argument("--model", help="folder or Hub id; default: a small classifier of news")
     parser.add_argument("--port", type=int, default=7860)
     arguments = parser.parse_args()
-    demo = create_demo(Classifier(arguments.model or default_model()))
-    demo.launch(
-        server_name="127.0.0.1", server_port=arguments.port, share=False, theme=THEME, quiet=True
-    )
+    try:
+        demo = create_demo(Classifier(arguments.model or default_model()))
+    except ModelError as error:
+        parser.error(str(error))
+    print(f"The page is at http://127.0.0.1:{arguments.port}; Ctrl-C ends it.", flush=True)
+    try:
+        demo.launch(
+            server_name="127.0.0.1",
+            server_port=arguments.port,
+            share=False,
+            theme=THEME,
+            quiet=True,
+        )
+    except OSError:
+        parser.error(
+            f"Port {arguments.port} is taken. Take another one: --port {arguments.port + 1}"
+        )
 
 
 if __name__ == "__main__":
