@@ -44,6 +44,11 @@ def main() -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             exec(training, names)
             exec(chapter["c00-score-code"], names)
+            exec(chapter["c00-mcnemar"], names)
+            exec(chapter["c00-mcnemar"], names)
+            exec(chapter["c00-mcnemar"], names)
+            exec(chapter["c00-mcnemar"], names)
+            exec(chapter["c00-mcnemar"], names)
         return {
             "MiniLM": float(names["right"].mean()),
             "TF-IDF": float(names["linear_right"].mean()),
