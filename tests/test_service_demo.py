@@ -72,3 +72,11 @@ def test_a_refusal_is_shown_in_words(page):
     page.get_by_role("textbox").first.fill(" … ")
     page.get_by_role("button", name="Classify").click()
     page.get_by_text("Text 1 of 1 has no letter and no digit.").wait_for(timeout=30_000)
+
+
+def test_a_text_over_the_limit_is_refused_in_words(page):
+    page.get_by_role("textbox").first.fill("a" * 20_001)
+    page.get_by_role("button", name="Classify").click()
+    page.get_by_text("Text 1 of 1 has 20,001 characters; the limit is 20,000.").wait_for(
+        timeout=30_000
+    )
