@@ -1,4 +1,4 @@
-"""Chapter 00, "Is it any good?": the chapter's own run with three seeds, in 00-seeds.json.
+"""Chapter 00, "Going deeper: is the difference real?": its run with three seeds, 00-seeds.json.
 
     python -m experiments.chapter_00_seeds
 
@@ -44,6 +44,7 @@ def main() -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             exec(training, names)
             exec(chapter["c00-score-code"], names)
+            exec(chapter["c00-mcnemar"], names)
             exec(chapter["c00-mcnemar"], names)
             exec(chapter["c00-mcnemar"], names)
             exec(chapter["c00-mcnemar"], names)

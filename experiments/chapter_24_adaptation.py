@@ -1,4 +1,4 @@
-"""Chapter 24, "Does it pay to go on pretraining?", fig-24-adaptation: 24-adaptation.json.
+"""Chapter 24, "Going deeper: does it pay to go on pretraining?": 24-adaptation.json.
 
     python -m experiments.chapter_24_adaptation
 

@@ -1,4 +1,4 @@
-"""Chapter 24, "Texts longer than the model", "Smaller and faster", fig-24-speed: 24-service.json.
+"""Chapter 24, "Going deeper: texts longer than the model", fig-24-speed: 24-service.json.
 
     python -m experiments.chapter_24_service
 
