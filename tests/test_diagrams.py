@@ -96,3 +96,11 @@ def test_a_back_off_gives_each_word_its_share_and_hands_the_rest_down():
     assert words_in(ax).count("handed down: 0.750") == 1
     assert [p.get_facecolor()[:3] for p in ax.patches].count(ax.patches[3].get_facecolor()[:3]) == 1
     plt.close("all")
+
+
+def test_chapter_03_draws_attention_with_the_shapes_of_its_matrices():
+    mpl.use("Agg")
+    words = words_in(diagrams.attention_flow())
+    for name, shape in {"Q": "(T, d_k)", "K": "(S, d_k)", "A": "(T, S)", "Z": "(T, d_v)"}.items():
+        assert any(f"mathbf{{{name}}}$" in word and shape in word for word in words)
+    plt.close("all")
