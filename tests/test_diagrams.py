@@ -62,3 +62,45 @@ def test_saving_a_canvas_warns_of_nothing(ax, tmp_path, recwarn):
     # Libraries deprecate each other's parts; Python shows that to nobody but them.
     shown = [w for w in recwarn.list if not issubclass(w.category, DeprecationWarning)]
     assert not shown
+
+
+def words_in(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_chapter_01_draws_three_ways_from_a_token_to_the_prediction():
+    mpl.use("Agg")
+    ax = diagrams.paths_to_prediction(list("abcdef"))
+    words = words_in(ax)
+    assert (words.count("b"), words.count("next?")) == (3, 3)
+    assert [word for word in words if "mathbf" in word] == [
+        f"$\\mathbf{{h}}_{i}$" for i in range(1, 7)
+    ]
+    plt.close("all")
+
+
+def test_chapter_01_draws_an_lstm_with_its_gates():
+    mpl.use("Agg")
+    words = words_in(diagrams.lstm_cell())
+    assert {"forget", "write", "proposal", "show", "tanh", "+"} <= set(words)
+    assert words.count("×") == 3
+    plt.close("all")
+
+
+def test_a_back_off_gives_each_word_its_share_and_hands_the_rest_down():
+    mpl.use("Agg")
+    levels = [("long", [("a", 0.25)], 0.75), ("short", [("a", 0.25), ("b", 0.5)], 0.0)]
+    ax = diagrams.backoff(levels, marked="b")
+    drawn = [(patch.get_x(), patch.get_width()) for patch in ax.patches]
+    np.testing.assert_allclose(drawn, [(0.3, 1.6), (1.9, 4.8), (1.9, 1.6), (3.5, 3.2)], atol=1e-9)
+    assert words_in(ax).count("handed down: 0.750") == 1
+    assert [p.get_facecolor()[:3] for p in ax.patches].count(ax.patches[3].get_facecolor()[:3]) == 1
+    plt.close("all")
+
+
+def test_chapter_03_draws_attention_with_the_shapes_of_its_matrices():
+    mpl.use("Agg")
+    words = words_in(diagrams.attention_flow())
+    for name, shape in {"Q": "(T, d_k)", "K": "(S, d_k)", "A": "(T, S)", "Z": "(T, d_v)"}.items():
+        assert any(f"mathbf{{{name}}}$" in word and shape in word for word in words)
+    plt.close("all")

@@ -148,3 +148,166 @@ def grid(
     n_columns = max(len(values) for values in cells)
     full = (n_columns * width, len(cells) * height)
     return Box(left + full[0] / 2, top - full[1] / 2, *full)
+
+
+def paths_to_prediction(tokens: Sequence[str], marked: int = 1) -> Axes:
+    """Chapter 01: how each token reaches the prediction in three kinds of model.
+
+    Args:
+        tokens: six short words.
+        marked: the place of the token whose path is drawn in colour.
+    """
+    left = [0.75 + 0.9 * i for i in range(len(tokens) + 1)]  # the tokens, and the prediction
+
+    def row(y: float, title: str) -> tuple[list[Box], Box]:
+        label(ax, (0.3, y + 0.65), title, align="left", fontsize=9.5)
+        boxes = [
+            box(ax, (x, y - 0.45), token, size=(0.66, 0.3), colour=1 if i == marked else None)
+            for i, (x, token) in enumerate(zip(left, tokens, strict=False))
+        ]
+        return boxes, box(ax, (left[-1], y + 0.25), "next?", size=(0.66, 0.3), colour=3)
+
+    ax = canvas(left[-1] + 0.55, 5.7)
+    boxes, goal = row(4.75, "trigram: the last two tokens are seen")
+    arrow(ax, boxes[-2].top, goal.left)
+    arrow(ax, boxes[-1].top, goal.bottom)
+    boxes, goal = row(2.85, "recurrent: the past arrives through every state in between")
+    states = [
+        box(ax, (x, 3.1), f"$\\mathbf{{h}}_{i + 1}$", size=(0.46, 0.3), colour=0)
+        for i, x in enumerate(left[:-1])
+    ]
+    ends = [*(state.left for state in states[1:]), goal.left]
+    for i, (source, state, end) in enumerate(zip(boxes, states, ends, strict=True)):
+        arrow(ax, source.top, state.bottom, colour=1 if i == marked else None)
+        arrow(ax, state.right, end, colour=1 if i >= marked else None)
+    boxes, goal = row(0.95, "attention: every position is one step away")
+    for i, source in enumerate(boxes):
+        arrow(ax, source.top, goal.left, colour=1 if i == marked else None)
+    return ax
+
+
+def lstm_cell() -> Axes:
+    """Chapter 01: one step of an LSTM, the cell's line above, the gates that act on it below."""
+    ax = canvas(6.8, 3.2)
+    joined = box(
+        ax, (1.15, 0.45), r"$[\mathbf{x}_t;\ \mathbf{h}_{t-1}]$", size=(1.2, 0.36), colour=2
+    )
+    names = {
+        2.3: (r"$\sigma(\mathbf{f})$", "forget", 1),
+        3.3: (r"$\sigma(\mathbf{i})$", "write", 1),
+    }
+    names |= {
+        4.25: (r"$\tanh(\mathbf{g})$", "proposal", 0),
+        5.35: (r"$\sigma(\mathbf{o})$", "show", 1),
+    }
+    gates = {}
+    for x, (text, name, colour) in names.items():
+        gates[name] = box(ax, (x, 1.15), text, size=(0.78, 0.36), colour=colour)
+        label(ax, (x, 0.84), name, fontsize=8)
+        arrow(ax, joined.right, (x - 0.55, 0.45), (x - 0.55, 1.15), gates[name].left)
+    line = 2.6
+    keep = box(ax, (2.3, line), "×", size=(0.3, 0.3), colour=None, fontsize=12)
+    add = box(ax, (3.75, line), "+", size=(0.3, 0.3), colour=None, fontsize=12)
+    write = box(ax, (3.75, 1.85), "×", size=(0.3, 0.3), colour=None, fontsize=12)
+    squash = box(ax, (4.75, 1.95), "tanh", size=(0.55, 0.3), colour=None)
+    show = box(ax, (5.35, 1.95), "×", size=(0.3, 0.3), colour=None, fontsize=12)
+    arrow(ax, (0.95, line), keep.left, colour=1)
+    arrow(ax, keep.right, add.left, colour=1)
+    arrow(ax, add.right, (6.15, line), colour=1)
+    label(ax, (0.62, line), r"$\mathbf{c}_{t-1}$", fontsize=11)
+    label(ax, (6.4, line), r"$\mathbf{c}_t$", fontsize=11)
+    label(ax, (3.0, line + 0.28), "the cell: nothing but × and + on its way", fontsize=8.5)
+    arrow(ax, gates["forget"].top, keep.bottom)
+    arrow(ax, gates["write"].top, (3.3, 1.85), write.left)
+    arrow(ax, gates["proposal"].top, (4.25, 1.85), write.right)
+    arrow(ax, write.top, add.bottom)
+    arrow(ax, (4.75, line), squash.top)
+    arrow(ax, squash.right, show.left)
+    arrow(ax, gates["show"].top, show.bottom)
+    arrow(ax, show.right, (6.15, 1.95))
+    label(ax, (6.4, 1.95), r"$\mathbf{h}_t$", fontsize=11)
+    return ax
+
+
+def backoff(levels: Sequence[tuple[str, Sequence[tuple[str, float]], float]], marked: str) -> Axes:
+    """Chapter 01: how a probability of one is handed down from a long context to shorter ones.
+
+    Each level is a bar as wide as the probability that arrives there. Its pieces are what the level
+    gives to words by itself; the hatched rest goes down to the next level.
+
+    Args:
+        levels: from the longest context: its name, each word's own share of the whole probability,
+            and the share that it hands down (0 at the last).
+        marked: the word whose pieces are coloured on every level; they add up to its probability.
+    """
+    width, left, height = 6.4, 0.3, 0.42
+    ax = canvas(width + 2 * left, 1.15 * len(levels) + 0.25)
+    start = 0.0  # of the bar, as a probability
+    for i, (name, words, handed_down) in enumerate(levels):
+        y = 1.15 * (len(levels) - i) - 0.75
+        label(ax, (left + width * start, y + height + 0.16), name, fontsize=8.5, align="left")
+        x = start
+        for word, share in words:
+            colour = FILLS[1] if word == marked else FILLS[0] if i < len(levels) - 1 else "white"
+            ax.add_patch(
+                Rectangle(
+                    (left + width * x, y), width * share, height, facecolor=colour, edgecolor=INK
+                )
+            )
+            middle = (left + width * (x + share / 2), y + height / 2)
+            ax.text(
+                *middle,
+                word,
+                ha="center",
+                va="center",
+                rotation=90 if width * share < 0.4 else 0,
+                fontsize=8 if width * share >= 0.14 else 6,
+                color=INK,
+                fontweight="bold" if word == marked else "normal",
+            )
+            x += share
+        if handed_down:
+            rest = (left + width * x, y)
+            ax.add_patch(
+                Rectangle(
+                    rest,
+                    width * handed_down,
+                    height,
+                    facecolor="#eeeeee",
+                    edgecolor=INK,
+                    hatch="//",
+                )
+            )
+            text = f"handed down: {handed_down:.3f}"
+            at = (rest[0] + width * handed_down / 2, y + height / 2)
+            style = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            ax.text(*at, text, ha="center", va="center", fontsize=8, color=INK, bbox=style)
+            for edge in (x, x + handed_down):
+                ends = [left + width * edge] * 2
+                ax.plot(ends, [y, y - 1.15 + height], color=INK, lw=0.7, ls=":", marker="")
+        start = x
+    return ax
+
+
+def attention_flow() -> Axes:
+    """Chapter 03: scaled dot-product attention, from X to Z, with the shapes of its matrices."""
+    ax = canvas(7.2, 2.7)
+    x = box(ax, (0.45, 1.35), "$\\mathbf{X}$\n$(T, d)$", size=(0.8, 0.7), colour=2)
+    queries = box(ax, (2.15, 2.25), "$\\mathbf{Q}$  $(T, d_k)$")
+    keys = box(ax, (2.15, 1.35), "$\\mathbf{K}$  $(S, d_k)$")
+    values = box(ax, (2.15, 0.45), "$\\mathbf{V}$  $(S, d_v)$", colour=1)
+    scores = box(ax, (3.95, 1.8), "scores\n$\\mathbf{S}$  $(T, S)$", size=(1.1, 0.6))
+    weights = box(ax, (5.45, 1.8), "weights\n$\\mathbf{A}$  $(T, S)$", size=(1.1, 0.6))
+    output = box(ax, (6.5, 0.45), "$\\mathbf{Z}$  $(T, d_v)$", size=(1.1, 0.4), colour=3)
+    for target, name in ((queries, "Q"), (keys, "K"), (values, "V")):
+        arrow(ax, x.right, (1.0, x.y), (1.0, target.y), target.left)
+        label(ax, (1.22, target.y + 0.17), f"$\\mathbf{{W}}_{name}$")
+    arrow(ax, queries.right, (3.1, queries.y), (3.1, 1.95), (3.4, 1.95))
+    arrow(ax, keys.right, (3.1, keys.y), (3.1, 1.65), (3.4, 1.65))
+    label(ax, (3.95, 2.3), "$\\mathbf{Q}\\mathbf{K}^\\top / \\sqrt{d_k}$")
+    arrow(ax, scores.right, weights.left)
+    label(ax, (5.45, 2.3), "softmax of each row")
+    arrow(ax, weights.right, (6.5, 1.8), output.top)
+    arrow(ax, values.right, output.left)
+    label(ax, (4.6, 0.62), "averaged with the weights:  $\\mathbf{Z} = \\mathbf{A}\\mathbf{V}$")
+    return ax
