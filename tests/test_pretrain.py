@@ -255,6 +255,8 @@ def test_a_finished_run_can_be_made_longer_but_not_shorter(finished, text, tmp_p
     _, output = finished
     run = tmp_path / "run"
     shutil.copytree(output, run)
+    assert main(arguments(run, text)) == 0
+    assert "goes on to" not in capsys.readouterr().out  # it is as long as it was
     assert main(arguments(run, text, steps=16)) == 0
     assert "12 updates goes on to 16" in capsys.readouterr().out
     losses, evaluations, _ = result(run)
