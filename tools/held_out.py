@@ -9,8 +9,8 @@ value may be scored, counted, printed, drawn and asserted. It may not
 - fit: `.fit(…)`, `.fit_transform(…)`, or `train(model, …)`;
 - watch a training: `Trainer(eval_dataset=…)`, `train(…, evaluate=…)`;
 - pick the best: `max(…, key=…)`, `min(…, key=…)`, `idxmax`, `idxmin`, `argmax` and `argmin` over
-  everything (along an axis, or of logits, they make predictions), or `if score > best: best = score`
-  in a loop.
+  everything (along an axis, or of logits, they make predictions), or a loop that keeps the better
+  score: `if score > best: best = score`.
 
 A line that is right all the same says why: `# test data: …`.
 
