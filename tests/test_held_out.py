@@ -11,11 +11,16 @@ from tools import held_out
 # comment says it: `# test data: …`.
 MAY_STAY = {
     "wrong = test[loser][i].argmax()": "the wrong answer that is shown",
+    "wrong = matrices[loser][i].argmax()": "the wrong answer that is shown",
+    "farthest = max(apart, key=apart.get)": "two models' weights are compared",
     'article = max(corpora.bbc_news()["test"]': "the longest article, as an example",
     'longest = max(texts["test"][:60], key=len)': "the longest article, as an example",
     "train(model, windows, config, collate_fn=collate_windows)": "`windows` are of training texts",
+    "short.fit_transform([train_beginnings[i] for i": "`rows` are of training articles",
     "model.fit([headlines[i] for i in rows], topics[rows])": "`rows` are a part of `train`",
     "first, last = answers[accuracies.argmax()]": "shows what comes of choosing on test data",
+    "best, worst = answers[accuracies.argmax()]": "shows what comes of choosing on test data",
+    "pair = [score.argmax(), score.argmin()]": "shows what comes of choosing on test data",
     "picked = answers[:, picked_on].mean(1).argmax()": "shows what comes of choosing on test data",
 }
 
@@ -138,6 +143,9 @@ def test_a_planted_choice_is_found(name):
         "rows = test_rows\nrows = train_rows\nmodel.fit(rows)",
         "model.fit(x[~is_test], y[~is_test])",
         "best = test_scores.argmax()  # test data: shows what comes of it",
+        'both["test"] = x["test"]\nmodel.fit(both["train"])',
+        'train_x, test_x = f(x["train"], x["test"])\nmodel.fit(train_x)',
+        'for n in x["test"]:\n    if n > 9:\n        m = 1',
         "for row in test_rows:\n    if len(row) > 3:\n        print(row)",
     ],
 )

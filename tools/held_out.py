@@ -3,13 +3,14 @@
 What a model is told about a test set, directly or by whoever picks the best of its scores, it will
 seem to have learned. The code of a notebook or a script is followed from top to bottom: a value is
 *held out* if it is taken from `…["test"]`, asked for with `split="test"`, called `test` (`test_x`,
-`x_test`), or computed from such a value. A held-out value may be scored, counted, printed, drawn
-and asserted. It may not
+`x_test`), or computed from such a value; what is called `train` or `validation` isn't. A held-out
+value may be scored, counted, printed, drawn and asserted. It may not
 
 - fit: `.fit(…)`, `.fit_transform(…)`, or `train(model, …)`;
 - watch a training: `Trainer(eval_dataset=…)`, `train(…, evaluate=…)`;
 - pick the best: `max(…, key=…)`, `min(…, key=…)`, `idxmax`, `idxmin`, `argmax` and `argmin` over
-  everything (along an axis, or of logits, they make predictions), or `if score > best` in a loop.
+  everything (along an axis, or of logits, they make predictions), or a loop that keeps the better
+  score: `if score > best: best = score`.
 
 A line that is right all the same says why: `# test data: …`.
 
@@ -28,6 +29,8 @@ import nbformat
 
 from tools.set_address import ROOT
 
+OTHERS = ("train", "validation", "valid", "dev")  # names of the other splits
+NAMED_OTHERS = re.compile(r"(^|_)(train|valid|validation|dev)(_|$)", re.IGNORECASE)
 NAMED = re.compile(r"(^|_)test(_|$)", re.IGNORECASE)
 ALLOWED = re.compile(r"#\s*test data: \w")
 FITS = {"fit", "fit_transform", "partial_fit"}
@@ -74,7 +77,7 @@ def _statements(
         for expression in () if isinstance(statement, ast.Assert) else _expressions(statement):
             yield from _sinks(expression, held)
         _bind(statement, held)
-        if in_loop and isinstance(statement, ast.If) and _compares(statement.test, held):
+        if in_loop and isinstance(statement, ast.If) and _keeps_the_best(statement, held):
             yield statement.lineno, "test data choose"
         loop = in_loop or isinstance(statement, (ast.For, ast.While))
         for part in ("body", "orelse", "finalbody"):
@@ -119,7 +122,8 @@ def _bind(statement: ast.stmt, held: set[str]) -> None:
 def _name(target: ast.expr, is_held: bool, held: set[str]) -> None:
     for node in ast.walk(target) if isinstance(target, (ast.Tuple, ast.List)) else [target]:
         if isinstance(node, ast.Name):
-            (held.add if is_held else held.discard)(node.id)
+            kept = is_held and not NAMED_OTHERS.search(node.id)
+            (held.add if kept else held.discard)(node.id)
     while is_held and isinstance(target, (ast.Subscript, ast.Attribute)):
         target = target.value  # what holds it is held out as a whole
         if isinstance(target, ast.Name):
@@ -130,8 +134,9 @@ def _is_held(expression: ast.AST, held: set[str]) -> bool:
     """Whether an expression is computed from a held-out value."""
     if isinstance(expression, ast.Call):
         return _gives_held(expression, held)
-    if isinstance(expression, ast.Subscript) and _says_test(expression.slice):
-        return True
+    split = getattr(getattr(expression, "slice", None), "value", None)
+    if isinstance(split, str) and split in ("test", *OTHERS):
+        return split == "test"
     if isinstance(expression, ast.Name):
         return expression.id in held or NAMED.search(expression.id) is not None
     if isinstance(expression, ast.UnaryOp) and isinstance(expression.op, ast.Invert):
@@ -159,12 +164,17 @@ def _says_test(expression: ast.AST) -> bool:
     return isinstance(expression, ast.Constant) and expression.value == "test"
 
 
-def _compares(test: ast.expr, held: set[str]) -> bool:
+def _keeps_the_best(statement: ast.If, held: set[str]) -> bool:
+    """Whether an `if` compares a held-out value, and then keeps it, or ends the search."""
+    inside = [node for part in statement.body for node in ast.walk(part)]
+    ends = any(isinstance(node, (ast.Break, ast.Return)) for node in inside)
+    stored = {n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return any(
         isinstance(node, ast.Compare)
         and any(isinstance(operator, ORDER) for operator in node.ops)
         and _is_held(node, held)
-        for node in ast.walk(test)
+        and (ends or stored & {n.id for n in ast.walk(node) if isinstance(n, ast.Name)})
+        for node in ast.walk(statement.test)
     )
 
 

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-IGNORED = -100  # the label that torch's cross-entropy leaves out
+from helpers.data.masking import IGNORED
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
