@@ -146,7 +146,8 @@ def plan(seeds: list[int], rows: list[dict]) -> list[dict]:
         runs += [
             {"task": task, "seed": seed, "learning_rate": rate}
             for task in CLASSES
-            for seed in (seeds if task in SEVERAL else seeds[:1])
+            for seed in seeds
+            if task in SEVERAL or seed == 0
         ]
     return runs
 
