@@ -83,6 +83,11 @@ def test_words_of_prose_are_counted(text, count):
     assert words(text) == count
 
 
+def test_the_check_of_an_answer_is_not_read():
+    cell = "#!x = ...  # your answer\n\n_ = exercises.check_value(\n    x, 'digest', salt='1.1'\n)"
+    assert amounts("# T", "#!set_up", "## Exercises", cell)[0].lines == 1
+
+
 def test_visible_lines_are_counted():
     folded = new_code_cell("a\nb", metadata={"tags": ["hide-input", "definitions"]})
     book = notebook("#!set\nup", "# Title", "#!x = 1\n\n    \ny = 2\n# why", "#!z")

@@ -8,7 +8,8 @@ one who runs the cells and thinks about them.
 
 Words are those of paragraphs, lists, tables, boxes and exercises; solutions, blocks of code,
 formulas, citations and references aren't counted, and a piece of inline code is one word. Lines are
-those that aren't blank, of code cells that aren't folded; the set-up cell doesn't count.
+those that aren't blank, of code cells that aren't folded; the set-up cell doesn't count, and of an
+exercise's cell only what stands above the call that checks the answer.
 """
 
 import json
@@ -33,6 +34,7 @@ DEEPER = "Going deeper"
 TABLES = ("README.md", "book/index.md")
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 WORD = re.compile(r"[^\W_](?:[\w'’.,·×-]*[^\W_])?")  # "fine-tuned", "doesn't" and "3,000" are one
+CHECK = re.compile(r"^_ = exercises\.check_", re.MULTILINE)  # what follows isn't for reading
 ROW = re.compile(r"^\|[ ]*reading time[ ]*\|[ ]*(.*?)[ ]*\|$", re.MULTILINE)
 
 
@@ -76,7 +78,8 @@ def parts(notebook: NotebookNode) -> tuple[Part, Part]:
             part = found[bool(above) and above[-1][1]]
             part.cells.append(cell)
             if cell is not setup and not FOLDED & set(cell.metadata.get("tags", ())):
-                part.amount.lines += sum(bool(line.strip()) for line in cell.source.splitlines())
+                read = CHECK.split(cell.source)[0]
+                part.amount.lines += sum(bool(line.strip()) for line in read.splitlines())
         elif cell.cell_type == "markdown":
             tokens = parser().parse(cell.source)
             for token, following in zip(tokens, [*tokens[1:], None], strict=True):
