@@ -12,9 +12,10 @@ the validation articles say and the ranks of the test articles are written to 10
 masked language model, random weights and MiniLM, to 10-test-ranks.json, in half a minute.
 
 Each run of the sweep trains chapter 08's network on pairs of texts with InfoNCE and measures it on
-the validation articles: five temperatures, dropout for pairs, random weights to start from, and
-three times the updates. A row a run and checkpoint of chapter 08 goes to 10-contrastive.json. A run
-takes about 50 seconds on one core, a long one 150.
+the validation articles: five temperatures, four learning rates for either kind of pairs, and random
+weights to start from; the two starts with three times the updates as well. A row a run and
+checkpoint of chapter 08 goes to 10-contrastive.json. A run takes about 50 seconds on one core, a
+long one 150.
 """
 
 import hashlib
@@ -34,17 +35,19 @@ EXPERIMENT = Experiment(
     __doc__,
     writes=(SWEEP, ENCODERS, TEST_RANKS, FOLDER),
     reads="24 pieces of a headline and 96 of a body; MiniLM the same text in its own pieces",
-    searched="the temperature, five values; the updates are the same",
+    searched="five temperatures; four learning rates for either kind of pairs",
     selected="nothing: all are shown, on the validation articles",
     test="ranks of the articles by the finished models",
     seeds=(0, 1),
 )
 PAIRS, DROPOUT = "headline and body", "dropout"
-RUNS = (  # kind, pretrained, temperature, updates
-    *((PAIRS, True, temperature, 60) for temperature in (0.05, 0.01, 0.5, 0.02, 0.2)),
-    (DROPOUT, True, 0.05, 60),
-    (PAIRS, False, 0.05, 60),
-    (PAIRS, True, 0.05, 180),
+TEMPERATURES, RATES = (0.05, 0.01, 0.5, 0.02, 0.2), (3e-5, 3e-4, 3e-3)
+RUNS = (  # kind, pretrained, temperature, updates, learning rate
+    *((PAIRS, True, temperature, 60, 1e-3) for temperature in TEMPERATURES),
+    (DROPOUT, True, 0.05, 60, 1e-3),
+    *((PAIRS, pretrained, 0.05, steps, 1e-3) for pretrained, steps in ((False, 60), (True, 180))),
+    (PAIRS, False, 0.05, 180, 1e-3),
+    *((kind, True, 0.05, 60, rate) for kind in (DROPOUT, PAIRS) for rate in RATES),
 )
 
 
@@ -105,7 +108,7 @@ def main() -> None:
         digest = hashlib.sha256(weights).hexdigest()[:12]
         if any(row["checkpoint"] != digest for row in read(SWEEP, [])):
             sys.exit(f"{SWEEP.name} has rows of another checkpoint: take them out, then try again.")
-        names = ("kind", "pretrained", "temperature", "steps")
+        names = ("kind", "pretrained", "temperature", "steps", "learning_rate")
         plan = [
             dict(zip(names, values, strict=True)) | {"seed": seed, "checkpoint": digest}
             for seed in arguments.seeds
