@@ -44,10 +44,12 @@ PAIRS, DROPOUT = "headline and body", "dropout"
 TEMPERATURES, RATES = (0.05, 0.01, 0.5, 0.02, 0.2), (3e-5, 3e-4, 3e-3)
 RUNS = (  # kind, pretrained, temperature, updates, learning rate
     *((PAIRS, True, temperature, 60, 1e-3) for temperature in TEMPERATURES),
-    (DROPOUT, True, 0.05, 60, 1e-3),
     *((PAIRS, pretrained, 0.05, steps, 1e-3) for pretrained, steps in ((False, 60), (True, 180))),
+    (DROPOUT, True, 0.05, 60, 1e-3),
+    *((DROPOUT, True, 0.05, 60, rate) for rate in RATES[:2]),
     (PAIRS, False, 0.05, 180, 1e-3),
-    *((kind, True, 0.05, 60, rate) for kind in (DROPOUT, PAIRS) for rate in RATES),
+    *((PAIRS, True, 0.05, 60, rate) for rate in RATES[::-1]),
+    (DROPOUT, True, 0.05, 60, RATES[2]),
 )
 
 

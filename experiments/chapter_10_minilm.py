@@ -51,7 +51,6 @@ def plan(rows: list[Row]) -> list[Row]:
         *({"kind": PLAIN, "learning_rate": rate, "seed": seed} for seed in (1, 2)),
         {"kind": HARD, "learning_rate": rate, "seed": 0},
         {"kind": CROSS, "learning_rate": 1e-4, "seed": 0},
-        *({"kind": HARD, "learning_rate": rate, "seed": seed} for seed in (1, 2)),
     ]
 
 
