@@ -8,13 +8,13 @@
 The first one is saved for sentence-transformers, in half precision, as the checkpoint. Losses, what
 the validation articles say and the ranks of the test articles are written to 10-encoders.json.
 
-`rivals` writes the ranks of the test articles by the networks that the chapter compares with, the
-masked language model, random weights and MiniLM, to 10-test-ranks.json, in half a minute.
+`rivals` writes the ranks of the test articles by the networks of this size that saw no pair, the
+masked language model and five draws of random weights, to 10-test-ranks.json, in half a minute.
 
 Each run of the sweep trains chapter 08's network on pairs of texts with InfoNCE and measures it on
-the validation articles: five temperatures, dropout for pairs, random weights to start from, and
-three times the updates. A row a run and checkpoint of chapter 08 goes to 10-contrastive.json. A run
-takes about 50 seconds on one core, a long one 150.
+the validation articles: five temperatures, three learning rates for dropout, and random weights to
+start from; and three times the updates. A row a run and checkpoint of chapter 08 goes to
+10-contrastive.json. A run takes about 50 seconds on one core, a long one 150.
 """
 
 import hashlib
@@ -33,19 +33,20 @@ EXPERIMENT = Experiment(
     __file__,
     __doc__,
     writes=(SWEEP, ENCODERS, TEST_RANKS, FOLDER),
-    reads="24 pieces of a headline and 96 of a body; MiniLM the same text in its own pieces",
-    searched="the temperature, five values; the updates are the same",
+    reads="24 pieces of a headline and 96 of a body for all networks",
+    searched="five temperatures at one rate; three learning rates for dropout, one for pairs",
     selected="nothing: all are shown, on the validation articles",
     test="ranks of the articles by the finished models",
     seeds=(0, 1),
 )
 PAIRS, DROPOUT = "headline and body", "dropout"
-RUNS = (  # kind, pretrained, temperature, updates
-    *((PAIRS, True, temperature, 60) for temperature in (0.05, 0.01, 0.5, 0.02, 0.2)),
-    (DROPOUT, True, 0.05, 60),
-    (PAIRS, False, 0.05, 60),
-    (PAIRS, True, 0.05, 180),
+TEMPERATURES = (0.05, 0.01, 0.5, 0.02, 0.2)
+RUNS = (  # kind, pretrained, temperature, updates, learning rate
+    *((PAIRS, True, temperature, 60, 1e-3) for temperature in TEMPERATURES),
+    *((PAIRS, pretrained, 0.05, steps, 1e-3) for pretrained, steps in ((False, 60), (True, 180))),
+    *((DROPOUT, True, 0.05, 60, rate) for rate in (1e-3, 3e-5)),
 )
+ONCE = ((DROPOUT, True, 0.05, 60, 3e-4),)  # with the first seed alone
 
 
 def rounded(measured: dict[str, float]) -> dict[str, float]:
@@ -105,11 +106,11 @@ def main() -> None:
         digest = hashlib.sha256(weights).hexdigest()[:12]
         if any(row["checkpoint"] != digest for row in read(SWEEP, [])):
             sys.exit(f"{SWEEP.name} has rows of another checkpoint: take them out, then try again.")
-        names = ("kind", "pretrained", "temperature", "steps")
+        names = ("kind", "pretrained", "temperature", "steps", "learning_rate")
         plan = [
             dict(zip(names, values, strict=True)) | {"seed": seed, "checkpoint": digest}
             for seed in arguments.seeds
-            for values in RUNS
+            for values in (*RUNS, *(ONCE if seed == 0 else ()))
         ]
         EXPERIMENT.fill(SWEEP, arguments, plan, lambda checkpoint, **settings: run(c, **settings))
 

@@ -104,3 +104,33 @@ def test_chapter_03_draws_attention_with_the_shapes_of_its_matrices():
     for name, shape in {"Q": "(T, d_k)", "K": "(S, d_k)", "A": "(T, S)", "Z": "(T, d_v)"}.items():
         assert any(f"mathbf{{{name}}}$" in word and shape in word for word in words)
     plt.close("all")
+
+
+def test_the_two_towers_compare_each_headline_with_each_body():
+    ax = diagrams.two_towers()
+    texts = [text.get_text() for text in ax.texts if text.get_text()]
+    assert texts.count("encoder") == 6
+    assert sum(r"\cdot" in text for text in texts) == 9
+    plt.close("all")
+
+
+def test_the_pull_goes_to_the_own_key_and_the_step_keeps_to_the_circle():
+    queries = np.array([[1.0, 0.0], [0.6, 0.8]])
+    keys = np.array([[0.8, 0.6], [0.0, 1.0]])
+    panels = diagrams.pull_and_push(queries, keys, 1, (1.0, 0.1))
+    assert [ax.get_title() for ax in panels] == [r"$\tau = 1.0$", r"$\tau = 0.1$"]
+    arrows = [text for text in panels[0].texts if getattr(text, "arrow_patch", None)]
+    push, pull, step = (np.subtract(text.xy, text.xyann) for text in arrows)
+    assert pull @ (keys[1] - queries[1]) > 0
+    assert push @ (keys[0] - queries[1]) < 0
+    assert step @ queries[1] == pytest.approx(0, abs=1e-9)
+    rest = push + pull - step  # what is left lies along the query
+    assert rest == pytest.approx((rest @ queries[1]) * queries[1])
+    plt.close("all")
+
+
+def test_nothing_leads_back_from_the_test_set():
+    ax = diagrams.three_sets()
+    ends = [tuple(text.xyann) for text in ax.texts if getattr(text, "arrow_patch", None)]
+    assert all(x < 5 or y > 1 for x, y in ends)
+    plt.close("all")

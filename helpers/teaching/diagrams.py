@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
 
 from helpers.teaching.plots import PALETTE
 
@@ -310,4 +311,88 @@ def attention_flow() -> Axes:
     arrow(ax, weights.right, (6.5, 1.8), output.top)
     arrow(ax, values.right, output.left)
     label(ax, (4.6, 0.62), "averaged with the weights:  $\\mathbf{Z} = \\mathbf{A}\\mathbf{V}$")
+    return ax
+
+
+def two_towers() -> Axes:
+    """Chapter 10: one encoder, three headlines and three bodies, and the products of all pairs."""
+    ax = canvas(6.9, 3.9)
+    for i in range(3):
+        x, y = 3.75 + 0.95 * i, 2.45 - 0.75 * i
+        text = box(ax, (0.75, y), f"headline {i + 1}", size=(1.1, 0.34), colour=None)
+        encoder = box(ax, (2.15, y), "encoder", size=(0.95, 0.34))
+        arrow(ax, text.right, encoder.left)
+        arrow(ax, encoder.right, (3.32, y))
+        text = box(ax, (x, 3.66), f"body {i + 1}", size=(0.86, 0.3), colour=None, fontsize=8.5)
+        encoder = box(ax, (x, 3.17), "encoder", size=(0.86, 0.3), fontsize=8.5)
+        arrow(ax, text.bottom, encoder.top)
+        arrow(ax, encoder.bottom, (x, 2.85))
+        for j in range(3):
+            product = rf"$\mathbf{{u}}_{i + 1} \cdot \mathbf{{v}}_{j + 1}$"
+            at, colour = (3.75 + 0.95 * j, y), 1 if i == j else None
+            box(ax, at, product, size=(0.82, 0.66), colour=colour)
+    label(ax, (4.7, 0.3), "one row: which body belongs to this headline?", fontsize=9)
+    return ax
+
+
+def pull_and_push(
+    queries: np.ndarray, keys: np.ndarray, row: int, temperatures: Sequence[float]
+) -> list[Axes]:
+    """Chapter 10: on the unit circle, what the InfoNCE loss of one query does to it.
+
+    An arrow from the query towards its own key and away from each other key: the way to the key
+    times the force, over the pull, so that panels can be compared. The thick arrow is their sum
+    without its part along the query, which would change no direction.
+
+    Args:
+        queries: unit vectors (B, 2).
+        keys: unit vectors (B, 2); key i is query i's.
+        row: which query.
+        temperatures: a panel for each.
+    """
+    figure, panels = plt.subplots(1, len(temperatures), figsize=(3.5 * len(temperatures), 2.9))
+    query = queries[row]
+    for ax, tau in zip(np.atleast_1d(panels), temperatures, strict=True):
+        ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor="#8a93a6", lw=0.8))
+        for name, vectors, marker, colour in (("u", queries, "o", 0), ("v", keys, "s", 2)):
+            for i, (x, y) in enumerate(vectors):
+                ax.plot(x, y, marker=marker, color=PALETTE[colour], markersize=6, linestyle="")
+                out = (0.84 * x, 0.84 * y) if name == "u" else (1.17 * x, 1.17 * y)
+                label(ax, out, rf"$\mathbf{{{name}}}_{i + 1}$", fontsize=10)
+        weights = np.exp(keys @ query / tau)
+        p = weights / weights.sum()
+        style = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0}
+        step = np.zeros(2)
+        for j, key in enumerate(keys):
+            force = (float(j == row) - p[j]) / (1 - p[row]) * (key - query)
+            step += force - (force @ query) * query
+            look = {
+                "color": PALETTE[0 if j != row else 1],
+                "linestyle": "--" if j != row else "-",
+                "lw": 1.8,
+            }
+            ax.annotate("", xy=query + force, xytext=query, arrowprops=style | look)
+        look = {"color": INK, "lw": 3.0}
+        ax.annotate("", xy=query + step, xytext=query, arrowprops=style | look)
+        ax.set(xlim=(-0.8, 1.3), ylim=(-0.12, 1.4), aspect="equal", title=rf"$\tau = {tau}$")
+        ax.axis("off")
+    return list(figure.axes)
+
+
+def three_sets() -> Axes:
+    """Chapter 15: the training, validation and test set, and the one use of each."""
+    ax = canvas(6.8, 2.5)
+    names = ("training set", "validation set", "test set")
+    uses = ("fit the weights", "choose settings,\nstop", "report once")
+    steps = []
+    for x, name, use, colour in zip((1.2, 3.4, 5.6), names, uses, (0, 1, 3), strict=True):
+        above = box(ax, (x, 1.85), name, colour=colour)
+        steps.append(box(ax, (x, 0.75), use, size=(1.3, 0.5), colour=None))
+        arrow(ax, above.bottom, steps[-1].top)
+    arrow(ax, steps[0].right, steps[1].left)
+    arrow(ax, steps[1].right, steps[2].left)
+    # Other settings lead to another fit; nothing leads back from the test set.
+    arrow(ax, steps[1].bottom, (3.4, 0.22), (1.2, 0.22), steps[0].bottom)
+    label(ax, (2.3, 0.08), "again, as often as you like", fontsize=8)
+    label(ax, (4.55, 0.08), "no way back from here", fontsize=8, align="left")
     return ax
