@@ -148,3 +148,63 @@ def grid(
     n_columns = max(len(values) for values in cells)
     full = (n_columns * width, len(cells) * height)
     return Box(left + full[0] / 2, top - full[1] / 2, *full)
+
+
+def word_labels(
+    words: Sequence[str],
+    pieces: Sequence[str],
+    owners: Sequence[int | None],
+    tags: Sequence[str | None],
+) -> Axes:
+    """Words, their pieces, and the tag of each piece, None where it has no label.
+
+    Args:
+        owners: the number of each piece's word, None for special pieces; as from `word_ids()`.
+    """
+    ax = canvas(0.7 + 0.79 * len(pieces), 2.3)
+    xs = [0.95 + 0.79 * i for i in range(len(pieces))]
+    for number, word in enumerate(words):
+        own = [x for x, owner in zip(xs, owners, strict=True) if owner == number]
+        middle, width = (own[0] + own[-1]) / 2, 0.72 + own[-1] - own[0]
+        top = box(ax, (middle, 2.0), word, size=(width, 0.34), fontsize=8)
+        for x in own:
+            arrow(ax, (x, top.bottom[1]), (x, 1.42))
+    for x, piece, tag in zip(xs, pieces, tags, strict=True):
+        upper = box(ax, (x, 1.24), piece, size=(0.72, 0.34), colour=None, fontsize=7.5)
+        text, colour = ("–100", 2) if tag is None else (tag, 1)
+        lower = box(ax, (x, 0.38), text, size=(0.72, 0.34), colour=colour, fontsize=8)
+        if tag is not None:
+            arrow(ax, upper.bottom, lower.top)
+    for y, text in ((2.0, "words"), (1.24, "pieces"), (0.38, "labels")):
+        label(ax, (0.05, y), text, align="left", fontsize=8)
+    return ax
+
+
+def tag_lattice(
+    words: Sequence[str],
+    tags: Sequence[str],
+    probabilities: Sequence[Sequence[float]],
+    paths: Sequence[Sequence[int]],
+) -> Axes:
+    """A box with its probability for each word and tag, and two paths from word to word.
+
+    Args:
+        paths: for each of two, the number of a tag for each word. The second lies on top, in blue;
+            the first is orange.
+    """
+    (first, second), (n, height) = paths, (len(words), 0.5 + 0.5 * len(tags))
+    ax = canvas(0.5 + 1.35 * n, height)
+    boxes = {}
+    for t, word in enumerate(words):
+        x = 1.35 + 1.35 * t
+        label(ax, (x, height - 0.2), word)
+        for j, tag in enumerate(tags):
+            colour = 0 if second[t] == j else 1 if first[t] == j else None
+            at, text = (x, height - 0.6 - 0.5 * j), f"{probabilities[t][j]:.2f}"
+            boxes[t, j] = box(ax, at, text, size=(0.62, 0.32), colour=colour)
+            if t == 0:
+                label(ax, (0.08, at[1]), tag, align="left")
+    for path, colour in ((first, 1), (second, 0)):
+        for t in range(1, n):
+            arrow(ax, boxes[t - 1, path[t - 1]].right, boxes[t, path[t]].left, colour=colour)
+    return ax
