@@ -91,3 +91,19 @@ def test_a_lattice_has_a_box_for_each_word_and_tag_and_two_paths():
     assert {"0.90", "0.60", "O", "B", "a", "c"} <= set(shown(ax))
     assert len([text for text in ax.texts if not text.get_text()]) == 4  # two arrows a path
     plt.close("all")
+
+
+def test_lora_and_the_trained_parts_of_a_layer_are_named():
+    mpl.use("Agg")
+    assert {"$+$", r"times $\alpha/r$"} <= set(shown(diagrams.lora_layer()))
+    parts = shown(diagrams.trained_parts_of_a_layer())
+    assert parts.count("adapter") == 2 and parts.count("add and norm") == 2
+    plt.close("all")
+
+
+def test_two_heads_answer_for_each_piece_and_for_the_text():
+    mpl.use("Agg")
+    ax = diagrams.two_heads(["[CLS]", "ada", "[SEP]"], ["", "B-PER", ""], "positive")
+    assert shown(ax).count("–") == 2
+    assert {"B-PER", "mean of the vectors, head: positive"} <= set(shown(ax))
+    plt.close("all")
