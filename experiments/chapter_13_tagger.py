@@ -1,4 +1,4 @@
-"""Chapter 13, "Fine-tuning" and "Tags that make sense together": 13-tagger.json, 13-tagger.npz.
+"""Chapter 13, "Texts as they stand" and its deeper sections: 13-tagger.json, 13-tagger.npz.
 
     python -m experiments.chapter_13_tagger
 

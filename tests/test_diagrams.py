@@ -134,3 +134,48 @@ def test_nothing_leads_back_from_the_test_set():
     ends = [tuple(text.xyann) for text in ax.texts if getattr(text, "arrow_patch", None)]
     assert all(x < 5 or y > 1 for x, y in ends)
     plt.close("all")
+
+
+def shown(ax):
+    return [text.get_text() for text in ax.texts if text.get_text()]
+
+
+def test_a_label_stands_below_the_first_piece_of_its_word():
+    mpl.use("Agg")
+    ax = diagrams.word_labels(
+        ["Ada", "wrote"],
+        ["[CLS]", "ad", "##a", "wrote"],
+        [None, 0, 0, 1],
+        [None, "B-PER", None, "O"],
+    )
+    assert shown(ax)[:2] == ["Ada", "wrote"]
+    at = {text.get_text(): text.get_position()[0] for text in ax.texts if text.get_text()}
+    assert at["ad"] == at["B-PER"] and at["wrote"] == at["O"]
+    assert shown(ax).count("–100") == 2
+    plt.close("all")
+
+
+def test_a_lattice_has_a_box_for_each_word_and_tag_and_two_paths():
+    mpl.use("Agg")
+    probabilities = [[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]]
+    ax = diagrams.tag_lattice(["a", "b", "c"], ["O", "B"], probabilities, [[0, 1, 0], [0, 0, 0]])
+    assert len(ax.patches) == 6
+    assert {"0.90", "0.60", "O", "B", "a", "c"} <= set(shown(ax))
+    assert len([text for text in ax.texts if not text.get_text()]) == 4  # two arrows a path
+    plt.close("all")
+
+
+def test_lora_and_the_trained_parts_of_a_layer_are_named():
+    mpl.use("Agg")
+    assert {"$+$", r"times $\alpha/r$"} <= set(shown(diagrams.lora_layer()))
+    parts = shown(diagrams.trained_parts_of_a_layer())
+    assert parts.count("adapter") == 2 and parts.count("add and norm") == 2
+    plt.close("all")
+
+
+def test_two_heads_answer_for_each_piece_and_for_the_text():
+    mpl.use("Agg")
+    ax = diagrams.two_heads(["[CLS]", "ada", "[SEP]"], ["", "B-PER", ""], "positive")
+    assert shown(ax).count("–") == 2
+    assert {"B-PER", "mean of the vectors, head: positive"} <= set(shown(ax))
+    plt.close("all")
