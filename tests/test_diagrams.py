@@ -179,3 +179,39 @@ def test_two_heads_answer_for_each_piece_and_for_the_text():
     assert shown(ax).count("–") == 2
     assert {"B-PER", "mean of the vectors, head: positive"} <= set(shown(ax))
     plt.close("all")
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("draw", "texts"),
+    [
+        (diagrams.normalised_axes, ["batch norm", "layer norm", "sentences, B"]),
+        (diagrams.transformer_blocks, ["post-norm", "pre-norm", "self-attention"]),
+        (
+            diagrams.encoder_decoder,
+            ["cross-attention", "memory, (B, S, d)"],
+        ),
+        (diagrams.multi_head_attention, ["2 attend", "concatenate\n(T, d)", "head h\n(T, $d_k$)"]),
+        (diagrams.bert, ["+, layer norm", "pooler_output  (B, d)"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_schematic_figure_names_its_parts_and_keeps_within_its_frame(ax, draw, texts):
+    drawn = draw()
+    assert set(texts) <= {text.get_text() for text in drawn.texts}
+    figure = drawn.figure
+    figure.canvas.draw()
+    frame = figure.bbox
+    for text in drawn.texts:
+        box = text.get_window_extent()
+        if text.get_text():
+            assert frame.x0 <= box.x0 and box.x1 <= frame.x1, text.get_text()
+            assert frame.y0 <= box.y0 and box.y1 <= frame.y1, text.get_text()
+
+
+def test_batch_norm_fills_a_column_of_each_sentence_and_layer_norm_one_row(ax):
+    drawn = diagrams.normalised_axes((3, 4, 5))
+    fill = diagrams.FILLS[0]
+    filled = [p for p in drawn.patches if mpl.colors.same_color(p.get_facecolor(), fill)]
+    left = [p for p in filled if p.get_x() < 3.5]
+    assert (len(left), len(filled) - len(left)) == (3 * 4, 5)
