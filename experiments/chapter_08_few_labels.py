@@ -22,7 +22,6 @@ from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -189,7 +188,7 @@ def linear(
 def plan(rows: list[Row], seeds: Sequence[int] = EXPERIMENT.seeds) -> list[Row]:
     """All settings with the first seed; with the others the one that validation chose."""
     first, *others = seeds
-    best = chosen(pd.DataFrame(rows)) if rows else {}
+    best = chosen(rows)
     planned = []
     for model, settings in SETTINGS.items():
         runs = [(per_class, first, setting) for per_class in EPOCHS for setting in settings]
@@ -204,13 +203,20 @@ def plan(rows: list[Row], seeds: Sequence[int] = EXPERIMENT.seeds) -> list[Row]:
     return planned
 
 
-def chosen(rows: pd.DataFrame) -> dict[tuple[str, int], float]:
-    """The setting with the best validation accuracy; of equal ones the smallest."""
-    first = rows[rows["seed"] == EXPERIMENT.seeds[0]].sort_values("setting")
-    groups = first.groupby(["model", "per_class"])
-    whole = [key for key, group in groups if len(group) == len(SETTINGS[key[0]])]
-    best = first.loc[groups["validation"].idxmax()].set_index(["model", "per_class"])["setting"]
-    return {key: float(best[key]) for key in whole}
+def chosen(rows: list[Row]) -> dict[tuple[str, int], float]:
+    """By model and number of labels the best setting on validation, of equal ones the smallest."""
+    best = {}
+    for model, settings in SETTINGS.items():
+        for per_class in EPOCHS:
+            tried = {
+                row["setting"]: row["validation"]
+                for row in rows
+                if (row["model"], row["per_class"]) == (model, per_class)
+                and row["seed"] == EXPERIMENT.seeds[0]
+            }
+            if tried.keys() == set(settings):
+                best[model, per_class] = max(sorted(tried), key=tried.get)
+    return best
 
 
 def main() -> None:
