@@ -29,6 +29,7 @@ import transformers
 from helpers.data import disk
 from helpers.hardware import has_native_bf16
 from helpers.teaching import environment
+from helpers.teaching.show import comparison
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -64,14 +65,13 @@ class Experiment:
 
     def table(self) -> str:
         """What a reader needs to know to call the comparison fair, as a table in Markdown."""
-        rows = {
-            "input": self.reads,
-            "searched": self.searched,
-            "selected on": self.selected,
-            "seeds": ", ".join(map(str, self.seeds)) or "none: nothing is drawn",
-            "test data": self.test,
-        }
-        return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
+        return comparison(
+            reads=self.reads,
+            searched=self.searched,
+            selected=self.selected,
+            test=self.test,
+            seeds=self.seeds,
+        )
 
     def parser(self, *, rows: bool = False) -> argparse.ArgumentParser:
         """A command line whose `--help` says all this; with `rows` the two options of `fill`."""

@@ -2,6 +2,8 @@
 
 import math
 import random
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,7 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.teaching.exercises import check_choice, check_function, check_value, digest_of
+from helpers.teaching.exercises import (
+    check_choice,
+    check_function,
+    check_value,
+    digest_of,
+    fingerprint_of,
+)
 
 NUMBERS = st.floats(-1e6, 1e6)
 
@@ -19,8 +27,8 @@ def value(answer, right, decimals=2, **options):
     return check_value(answer, digest, salt="1.1", decimals=decimals, **options)
 
 
-def choice(answer, right, options=("Adam", "AdamW", "SGD")):
-    return check_choice(answer, digest_of(right, salt="1.2"), salt="1.2", options=options)
+def choice(answer, right, options=("Adam", "AdamW", "SGD"), **more):
+    return check_choice(answer, digest_of(right, salt="1.2"), salt="1.2", options=options, **more)
 
 
 # Numbers
@@ -52,7 +60,15 @@ def test_neighbouring_counts_are_wrong():
 
 @pytest.mark.parametrize(
     "answer",
-    [0.98, np.float32(0.98), np.array([0.98]), torch.tensor(0.98), torch.tensor([[0.98]])],
+    [
+        0.98,
+        np.float32(0.98),
+        np.array([0.98]),
+        torch.tensor(0.98),
+        torch.tensor([[0.98]]),
+        Decimal("0.98"),
+        Fraction(49, 50),
+    ],
 )
 def test_a_number_may_come_as_a_scalar_of_any_library(answer, capsys):
     assert value(answer, 0.9804)
@@ -90,6 +106,41 @@ def test_a_hint_follows_a_wrong_answer_only(capsys):
     value(None, 0.98, hint="Count every token.")
     value(0.98, 0.98, hint="Count every token.")
     assert "Count" not in capsys.readouterr().out
+
+
+def test_a_usual_slip_gets_its_own_message(capsys):
+    slips = {digest_of(0.49, salt="1.1", decimals=2): "Twice that: both directions count."}
+    value(0.4903, 0.98, hint="Count.", slips=slips)
+    assert capsys.readouterr().out == (
+        "Not yet: this is not the value. Twice that: both directions count.\n"
+    )
+    value(0.5, 0.98, hint="Count.", slips=slips)
+    assert capsys.readouterr().out == "Not yet: this is not the value. Count.\n"
+    assert value(0.98, 0.98, slips=slips)
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "told"),
+    [
+        (0.98, 0.984, True),
+        (0.98, 0.976, True),
+        (0.97, 0.976, True),  # cut off
+        (-0.98, -0.984, True),
+        (12, 12.345, True),
+        (torch.tensor(0.5), 0.504, True),
+        (0.97, 0.984, False),
+        (0.99, 0.984, False),
+        (0.1, 0.142, False),
+        (0, 0.004, False),
+        (1, 0.6, False),
+        (0.981, 0.984, False),
+    ],
+)
+def test_too_few_decimals_are_told(answer, right, told, capsys):
+    assert not value(answer, right, decimals=3, hint="Think.")
+    said = capsys.readouterr().out
+    assert (said == "Not yet: right as far as it goes, but 3 decimals are asked for.\n") == told
+    assert ("Think." in said) != told
 
 
 def test_equal_answers_of_two_exercises_have_unequal_digests():
@@ -140,6 +191,15 @@ def test_several_options_in_any_order():
 def test_a_choice_that_is_not_right_is_told_why(answer, said, capsys):
     assert choice(answer, "AdamW") is False
     assert capsys.readouterr().out.strip() == said
+
+
+def test_a_wrong_choice_that_is_a_usual_slip_gets_its_own_message(capsys):
+    slips = {digest_of("Adam", salt="1.2"): "Where does its decay go?"}
+    slips[digest_of(["SGD", "Adam"], salt="1.2")] = "One of them."
+    for answer in ("adam", {"Adam", "SGD"}, "SGD"):
+        assert not choice(answer, "AdamW", hint="Think.", slips=slips)
+    endings = [line.split("choice. ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert endings == ["Where does its decay go?", "One of them.", "Think."]
 
 
 # Functions
@@ -280,6 +340,19 @@ def test_a_wrong_result_of_any_type_is_explained_and_the_right_one_kept(got, exp
         (torch.nn.Parameter(torch.ones(2)), torch.ones(2)),
         (torch.ones(2, dtype=torch.bool), torch.ones(2, dtype=torch.bool)),
         (torch.empty(0, 3), torch.empty(0, 3)),
+        (torch.tensor(0.5), 0.5),
+        (np.array([3]), 3),
+        (torch.tensor(True), True),
+        (Decimal("0.5"), 0.5),
+        (Fraction(1, 2), 0.5),
+        (0.5, torch.tensor(0.5)),
+        (1, torch.tensor(1.0)),
+        (2, torch.tensor(2)),
+        (np.ones(2), torch.ones(2)),
+        (torch.ones(2), np.ones(2)),
+        (np.ones((2, 1), dtype=bool), torch.ones(2, 1, dtype=torch.bool)),
+        (torch.tensor([True, False]), [True, False]),
+        (np.array([1.0, 2.0]), (1, 2)),
         (np.array(["a"]), np.array(["a"])),
         (1 + 2j, 1 + 2j),
         (None, None),
@@ -342,6 +415,79 @@ def test_what_is_said_is_the_same_on_every_run(capsys):
         check_function(lambda x: x + random.Random(0).random(), torch.clone, CASES)
         said.add(capsys.readouterr().out)
     assert len(said) == 1
+
+
+def test_a_functions_usual_slip_gets_its_own_message(capsys):
+    def other_axis(x):
+        return torch.softmax(x, 0)
+
+    slips = {fingerprint_of(other_axis, CASES): "Along which axis must it sum to 1?"}
+    options = {"slips": slips, "hint": "Try one row."}
+    assert not check_function(lambda x: x.exp() / x.exp().sum(0), softmax, CASES, **options)
+    assert capsys.readouterr().out.endswith("is 0.581. Along which axis must it sum to 1?\n")
+    assert not check_function(lambda x: x, softmax, CASES, **options)
+    assert capsys.readouterr().out.endswith("Try one row.\n")
+    assert not check_function(lambda x: x.nothing(), softmax, CASES, **options)
+    assert capsys.readouterr().out.endswith("'nothing'. Try one row.\n")
+    assert check_function(softmax, softmax, CASES, **options)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [3, [1.5, [True, None]], "two words", {"b": {1, 2}, "a": ("x",)}, {3, 1, 2}, Fraction(1, 3)],
+)
+def test_a_fingerprint_knows_results_of_any_type(result):
+    known = fingerprint_of(lambda _: result, [(0,), (1,)])
+    assert math.isfinite(known)
+    assert fingerprint_of(lambda _: result, [(0,), (1,)]) == known
+    assert fingerprint_of(lambda _: [result, "else"], [(0,), (1,)]) != known
+
+
+def test_a_fingerprint_sees_every_number_beside_infinities():
+    of = [fingerprint_of(torch.tensor, [(v,)]) for v in VALUES]
+    assert len(set(of)) == len(VALUES)
+    assert all(map(math.isfinite, of))
+
+
+VALUES = [[-math.inf, 1.0], [-math.inf, 2.0], [math.inf, 1.0], [math.nan, 1.0], [1.0, -math.inf]]
+
+
+def by_alias(x):
+    return ready(x, dim=-1)
+
+
+def by_a_function_beside(x):
+    return by_alias(x)
+
+
+ready = torch.softmax
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.softmax(-1),
+        lambda x: torch.nn.functional.softmax(x, dim=-1),
+        lambda x: getattr(torch, "softmax")(x, -1),  # noqa: B009
+        lambda x: torch.stack([row.softmax(-1) for row in x]),
+        by_alias,
+        by_a_function_beside,
+    ],
+)
+def test_a_forbidden_shortcut_does_not_pass(function, capsys):
+    assert check_function(function, softmax, CASES)
+    assert not check_function(function, softmax, CASES, forbidden=["log_softmax", "softmax"])
+    assert capsys.readouterr().out.endswith("Not yet: the task asks you to do without softmax.\n")
+
+
+def test_what_is_not_forbidden_passes(capsys):
+    def by_hand(x):
+        return x.exp() / x.exp().sum(-1, keepdim=True)
+
+    assert check_function(by_hand, softmax, CASES, forbidden=["softmax"])
+    assert not check_function(unwritten, softmax, CASES, forbidden=["softmax"])
+    assert "Not answered yet." in capsys.readouterr().out
+    assert not check_function(torch.softmax, softmax, CASES, forbidden=["softmax"])
 
 
 @pytest.mark.parametrize("cases", [[], [torch.ones(2)], [(1,), 2]])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.teaching import show as module
-from helpers.teaching.show import show
+from helpers.teaching.show import show, show_comparison
 
 
 class Shape:
@@ -112,3 +112,31 @@ def test_compiled_code_has_a_clear_error(compiled):
 def test_an_instance_has_a_clear_error():
     with pytest.raises(TypeError, match=r"Linear.*show\(type\(object\)\)"):
         show(torch.nn.Linear(1, 1))
+
+
+SCRIPT = """
+import nothing_of_this_name
+SEEDS = (0, 1)
+FILE = nothing_of_this_name.path
+EXPERIMENT = Experiment(
+    __file__, __doc__, writes=(FILE,), reads="a, "
+    "b", searched="nothing", selected="c", test="d", seeds=(*SEEDS, 7)
+)
+"""
+
+
+def test_the_table_of_a_comparison_is_shown(tmp_path, bundles):
+    (tmp_path / "chapter_01_a.py").write_text(SCRIPT, "utf-8")
+    show_comparison("chapter_01_a", tmp_path)
+    [bundle] = bundles
+    assert bundle["text/markdown"].splitlines() == [
+        "| | as `experiments/chapter_01_a.py` declares |",
+        "|---|---|",
+        "| input | a, b |",
+        "| searched | nothing |",
+        "| selected on | c |",
+        "| seeds | 0, 1, 7 |",
+        "| test data | d |",
+    ]
+    with pytest.raises(FileNotFoundError, match=r"chapter_01_b\.py.*its own folder"):
+        show_comparison("chapter_01_b", tmp_path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
 from numbers import Integral, Number, Real
 from typing import Any
 
@@ -14,6 +16,7 @@ _FEW = 8  # a tensor of at most so many elements is shown by its values, a large
 _LONGEST = 100  # characters shown of any one value
 
 # Values of one group are compared with each other: a list with a tuple, an int with a float.
+_ARRAYS = (torch.Tensor, np.ndarray)
 _GROUPS = (torch.Tensor, np.ndarray, (bool, np.bool_), Real, str, (list, tuple), Mapping)
 
 
@@ -22,6 +25,8 @@ def difference(got: Any, expected: Any, *, rtol: float = 1e-4, atol: float = 1e-
 
     Tensors and arrays must agree in shape and dtype, and in their values within the tolerance
     (`torch.isclose`; nan equals nan). Devices don't count. Whole numbers must be equal.
+    What says the same in other words is the same: a number, a Decimal or a tensor of one element,
+    an array of numpy or of torch, an array where a list is asked for.
 
     Args:
         got: the result to judge.
@@ -30,6 +35,7 @@ def difference(got: Any, expected: Any, *, rtol: float = 1e-4, atol: float = 1e-
         atol: allowed absolute difference of floating-point values.
     """
     tolerance = {"rtol": rtol, "atol": atol}
+    got = _in_the_words_of(expected, got)
     if not _same_group(got, expected):
         return f"it returns {kind(got)}, where {kind(expected)} is asked for"
     if isinstance(expected, (torch.Tensor, np.ndarray)):
@@ -41,6 +47,30 @@ def difference(got: Any, expected: Any, *, rtol: float = 1e-4, atol: float = 1e-
     else:
         right = got == expected
     return "" if right else f"it returns a wrong value, {described(got)}"
+
+
+def _in_the_words_of(expected: Any, got: Any) -> Any:
+    """`got` as a value of the kind of `expected`, where it is the same in another library."""
+    if isinstance(got, (Decimal, Fraction)):
+        got = float(got)
+    if isinstance(got, _ARRAYS) and not getattr(got, "is_meta", False):
+        if isinstance(expected, (Number, np.bool_)) and math.prod(got.shape) == 1:
+            return got.item()
+        if isinstance(expected, (list, tuple)):
+            return got.tolist()
+    if not isinstance(expected, _ARRAYS) or not _has_numbers(expected, got):
+        return got
+    other = np.ndarray if isinstance(expected, torch.Tensor) else torch.Tensor
+    if isinstance(got, other) or (isinstance(got, Real) and not expected.shape):
+        mine, asked = torch.as_tensor(got), torch.as_tensor(expected)
+        # Python's and numpy's numbers are double without anybody asking for it.
+        mine = mine.to(asked.dtype) if asked.is_floating_point() else mine
+        return mine if isinstance(expected, torch.Tensor) else mine.detach().cpu().numpy()
+    return got
+
+
+def _has_numbers(*values: Any) -> bool:
+    return all(not isinstance(v, np.ndarray) or v.dtype.kind in "biuf" for v in values)
 
 
 def _of_containers(got: Any, expected: Any, **tolerance: float) -> str:

@@ -4,16 +4,22 @@ A value or a choice is compared with a salted digest, a function on cases with a
 results that were computed beforehand; a reference written for the check would give the answer away.
 An exercise that isn't answered yet (`None`, `...`, `NotImplementedError`) is no error, so that a
 notebook runs from top to bottom. No check raises because of the reader's answer.
+
+A usual slip gets a message of its own. It is known by the digest of the wrong answer, or by a
+fingerprint of a wrong function's results, so that what is wrong doesn't tell what is right.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
-from numbers import Real
+from numbers import Number, Real
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -23,6 +29,7 @@ from helpers.teaching.compare import described, difference
 
 _UNANSWERED = "Not answered yet."
 _SEVERAL = (list, tuple, set, frozenset)
+_NO_SLIPS: Mapping[Any, str] = {}
 
 
 def digest_of(answer: float | str | Iterable[str], *, salt: str, decimals: int = 0) -> str:
@@ -50,7 +57,15 @@ def digest_of(answer: float | str | Iterable[str], *, salt: str, decimals: int =
     return _digest(salt, _units(float(answer), decimals, ROUND_HALF_EVEN))
 
 
-def check_value(answer: Any, digest: str, *, salt: str, decimals: int = 0, hint: str = "") -> bool:
+def check_value(
+    answer: Any,
+    digest: str,
+    *,
+    salt: str,
+    decimals: int = 0,
+    hint: str = "",
+    slips: Mapping[str, str] = _NO_SLIPS,
+) -> bool:
     """Say whether a number is the right one.
 
     A number is right if it is less than one unit of the last place from the author's rounded
@@ -58,11 +73,12 @@ def check_value(answer: Any, digest: str, *, salt: str, decimals: int = 0, hint:
     enough for that. With `decimals=0`, a whole number is right only if it is the very one.
 
     Args:
-        answer: the reader's number; also a tensor or array with one element.
+        answer: the reader's number; also a Decimal, a Fraction, a tensor or array of one element.
         digest: what `digest_of` gave for the right answer.
         salt: as for `digest_of`.
         decimals: as for `digest_of`.
         hint: what to say after a wrong answer.
+        slips: what to say after a certain wrong answer, by what `digest_of` gives for it.
 
     Returns:
         True if the answer is right; False if it is wrong or not given yet.
@@ -74,10 +90,28 @@ def check_value(answer: Any, digest: str, *, salt: str, decimals: int = 0, hint:
         return _not_yet(f"a number is asked for, and this is {described(answer)}.", hint)
     if not math.isfinite(value):
         return _not_yet(f"{value} is not a finite number.", hint)
-    roundings = {_units(value, decimals, way) for way in (ROUND_FLOOR, ROUND_CEILING)}
-    if digest in {_digest(salt, units) for units in roundings}:
+    ways = (ROUND_FLOOR, ROUND_CEILING)
+    near = {_digest(salt, _units(value, decimals, way)) for way in ways}
+    if digest in near:
         return _say("Right.", right=True)
-    return _not_yet(_usual_slip(value, digest, salt, decimals), hint)
+    why, slip = "this is not the value.", next((slips[d] for d in slips if d in near), "")
+    if not slip and _is_rounded_too_far(value, digest, salt, decimals):
+        why, hint = f"right as far as it goes, but {decimals} decimals are asked for.", ""
+    elif not slip:
+        why = _usual_slip(value, digest, salt, decimals)
+    return _not_yet(why, slip or hint)
+
+
+def _is_rounded_too_far(value: float, digest: str, salt: str, decimals: int) -> bool:
+    """Whether a number has fewer decimals than asked for, and the right one would round to it."""
+    places = max(0, -Decimal(repr(value)).normalize().as_tuple().exponent)
+    if not 0 < decimals - places <= 4:
+        return False
+    unit, center = 10 ** (decimals - places), int(_units(value, decimals, ROUND_HALF_EVEN))
+    # Rounded, or cut off; but 0.1 for 0.14 is too far off to be called either.
+    reach = [n for n in range(-unit // 2, unit) if 10 * abs(n) <= abs(center)]
+    sign = -1 if center < 0 else 1
+    return digest in {_digest(salt, str(center + sign * n)) for n in reach}
 
 
 def _usual_slip(value: float, digest: str, salt: str, decimals: int) -> str:
@@ -94,7 +128,13 @@ def _usual_slip(value: float, digest: str, salt: str, decimals: int) -> str:
 
 
 def check_choice(
-    answer: Any, digest: str, *, salt: str, options: Sequence[str], hint: str = ""
+    answer: Any,
+    digest: str,
+    *,
+    salt: str,
+    options: Sequence[str],
+    hint: str = "",
+    slips: Mapping[str, str] = _NO_SLIPS,
 ) -> bool:
     """Say whether the right option was chosen, or the right set of options.
 
@@ -104,6 +144,7 @@ def check_choice(
         salt: as for `digest_of`.
         options: all options that there are.
         hint: what to say after a wrong answer.
+        slips: what to say after a certain wrong option or set, by what `digest_of` gives for it.
 
     Returns:
         True if the choice is right; False if it is wrong or not made yet.
@@ -115,9 +156,10 @@ def check_choice(
     for name in chosen:
         if not isinstance(name, str) or _option(name) not in known:
             return _not_yet(f"{described(name)} is none of {', '.join(options)}.", hint)
-    if digest == _digest(salt, _canonical(chosen)):
+    given = _digest(salt, _canonical(chosen))
+    if digest == given:
         return _say("Right.", right=True)
-    return _not_yet("this is not the right choice.", hint)
+    return _not_yet("this is not the right choice.", slips.get(given, hint))
 
 
 def check_function(
@@ -127,6 +169,9 @@ def check_function(
     *,
     rtol: float = 1e-4,
     atol: float = 1e-5,
+    hint: str = "",
+    slips: Mapping[float, str] = _NO_SLIPS,
+    forbidden: Sequence[str] = (),
 ) -> bool:
     """Say whether a function does what a reference does, or in which case and way it doesn't.
 
@@ -140,6 +185,10 @@ def check_function(
         cases: one tuple of positional arguments for each case.
         rtol: allowed relative difference of floating-point values.
         atol: allowed absolute difference of floating-point values.
+        hint: what to say after a wrong result.
+        slips: what to say after a certain wrong way, by what `fingerprint_of` gives for a function
+            that goes it.
+        forbidden: names that the function's code may not use, such as "cross_entropy".
 
     Returns:
         True if all cases agree; False if one doesn't, or if the function isn't written yet.
@@ -154,8 +203,8 @@ def check_function(
         raise ValueError(f"{len(reference)} results for {len(cases)} cases: give one for each.")
     if function is None or function is ...:
         return _say(_UNANSWERED)
-    if not callable(function):
-        return _not_yet(f"a function is asked for, and this is {described(function)}.")
+    if refusal := _refusal(function, forbidden):
+        return _not_yet(refusal)
     for number, case in enumerate(cases, start=1):
         expected = _call(reference, case) if callable(reference) else (reference[number - 1], case)
         try:
@@ -169,8 +218,80 @@ def check_function(
             wrong = f"it raises {type(error).__name__}: {error}"
         if wrong:
             given = ", ".join(described(argument) for argument in case)
-            return _not_yet(f"in case {number} of {len(cases)}, called with ({given}), {wrong}.")
+            why = f"in case {number} of {len(cases)}, called with ({given}), {wrong}."
+            return _not_yet(why, _slip_of(function, cases, slips) or hint)
     return _say(f"Right: all {len(cases)} cases agree.", right=True)
+
+
+def _refusal(function: Any, forbidden: Sequence[str]) -> str:
+    """Why there is nothing to call, or it may not be called; "" if it may."""
+    if not callable(function):
+        return f"a function is asked for, and this is {described(function)}."
+    used = _names_used(function) if forbidden else ()
+    shortcut = next((name for name in forbidden if name in used), "")
+    return f"the task asks you to do without {shortcut}." if shortcut else ""
+
+
+def fingerprint_of(function: Callable, cases: Sequence[tuple]) -> float:
+    """A number by which a function's results are known again, for an exercise's author.
+
+    Args:
+        function: one that makes a usual slip.
+        cases: as for `check_function`.
+
+    Returns:
+        A sum over all numbers of all results, each with a weight of its own place. Strings count
+        by their checksum, and sets in order.
+    """
+    numbers = [n for case in cases for n in _numbers(_call(function, case)[0])]
+    return round(sum(n * math.cos(place) for place, n in enumerate(numbers)), 4)
+
+
+def _slip_of(function: Callable, cases: Sequence[tuple], slips: Mapping[float, str]) -> str:
+    """The message of the slip that a function makes, or ""."""
+    try:
+        found = fingerprint_of(function, cases) if slips else 0.0
+    except Exception:  # in one of the cases it raises: no slip that is known by results
+        return ""
+    near = (abs(found - known) <= 1e-3 * max(1.0, abs(known)) for known in slips)
+    return next((slips[known] for known, same in zip(slips, near, strict=True) if same), "")
+
+
+def _numbers(result: Any) -> Iterator[float]:
+    """All numbers of a result, in a fixed order."""
+    if isinstance(result, (torch.Tensor, np.ndarray)):
+        result = result.tolist()
+    if isinstance(result, Mapping):
+        result = [result[key] for key in sorted(result, key=repr)]
+    if isinstance(result, (set, frozenset)):
+        result = sorted(result, key=repr)
+    if isinstance(result, (list, tuple)):
+        for item in result:
+            yield from _numbers(item)
+    elif isinstance(result, Number) and not isinstance(result, complex):
+        number = float(result)
+        if not math.isfinite(number):  # neither an infinity nor nan may swallow all others
+            number = 2e3 if math.isnan(number) else math.copysign(1e3, number)
+        yield number
+    else:
+        yield zlib.crc32(str(result).encode()) / 2**32
+
+
+def _names_used(function: Callable) -> set[str]:
+    """The names in the code of a function, and of those beside it that it calls."""
+    names, waiting, seen = set(), [inspect.unwrap(function)], set()
+    while waiting:
+        part = waiting.pop()
+        names.add(getattr(part, "__name__", ""))  # by whatever name it was imported
+        code = part if isinstance(part, CodeType) else getattr(part, "__code__", None)
+        if code is None or code in seen:
+            continue
+        seen.add(code)
+        names |= {*code.co_names, *(const for const in code.co_consts if isinstance(const, str))}
+        waiting += [const for const in code.co_consts if isinstance(const, CodeType)]
+        beside = getattr(part, "__globals__", {})
+        waiting += [beside[name] for name in code.co_names if callable(beside.get(name))]
+    return names
 
 
 def _is_stub(result: Any) -> bool:
@@ -201,7 +322,7 @@ def _number(answer: Any) -> float | None:
     try:
         if isinstance(answer, (torch.Tensor, np.ndarray)):
             answer = answer.item()
-        numeric = isinstance(answer, Real) and not isinstance(answer, (bool, np.bool_))
+        numeric = isinstance(answer, (Real, Decimal)) and not isinstance(answer, (bool, np.bool_))
         return float(answer) if numeric else None
     except OverflowError:
         return math.inf

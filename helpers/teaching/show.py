@@ -1,11 +1,15 @@
-"""Show the source of a definition in a notebook cell, so that the book never copies code."""
+"""Show the source of a definition, or what an experiment compares, in a notebook's cell.
+
+So the book never copies code, and no table says other things than the script did.
+"""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from IPython import get_ipython
@@ -40,6 +44,80 @@ def show(definition: Callable | type) -> None:
         "text/plain": f"# {where}\n{source}",
     }
     display(bundle, raw=True)
+
+
+def comparison(
+    *,
+    reads: str,
+    searched: str,
+    selected: str,
+    test: str,
+    seeds: Iterable[int] = (),
+    head: str = "",
+) -> str:
+    """What a reader needs to know to call a comparison fair, as a table in Markdown.
+
+    Args:
+        reads: the input of each side.
+        searched: what was tried for each side.
+        selected: on what the best of it was chosen.
+        test: what test data were used for.
+        seeds: of the runs; empty where nothing is drawn.
+        head: what stands above the right column.
+    """
+    rows = {
+        "input": reads,
+        "searched": searched,
+        "selected on": selected,
+        "seeds": ", ".join(map(str, seeds)) or "none: nothing is drawn",
+        "test data": test,
+    }
+    return "\n".join([f"| | {head} |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
+
+
+def show_comparison(experiment: str, folder: str | Path = "../experiments") -> None:
+    """Display the table of the comparison that an experiment of the book declares.
+
+    It is read from the script, which isn't run.
+
+    Args:
+        experiment: the script's name, "chapter_11_recipe".
+        folder: where it lies; a chapter runs in the folder beside it.
+
+    Raises:
+        FileNotFoundError: there is no such script.
+    """
+    script = Path(folder) / f"{experiment}.py"
+    try:
+        declared = _declared(ast.parse(script.read_text("utf-8")))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"There is no {script}, seen from {Path.cwd()}: run the notebook in its own folder of "
+            "a copy of the book."
+        ) from error
+    table = comparison(**declared, head=f"as `experiments/{script.name}` declares")
+    display({"text/markdown": table, "text/plain": table}, raw=True)
+
+
+def _declared(module: ast.Module) -> dict[str, object]:
+    """The keywords of `EXPERIMENT = Experiment(…)`, of texts and of numbers by name."""
+    known = {"__builtins__": {"range": range, "tuple": tuple, "len": len}}
+    for statement in module.body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            continue
+        name, value = statement.targets[0].id, statement.value
+        if name == "EXPERIMENT" and isinstance(value, ast.Call):
+            keywords = [k for k in value.keywords if k.arg != "writes"]
+            return {k.arg: eval(_compiled(k.value), known) for k in keywords}
+        try:
+            known[name] = eval(_compiled(value), known)
+        except Exception:  # it needs what isn't known here, and the declaration doesn't need it
+            continue
+    raise ValueError("The script declares no EXPERIMENT.")
+
+
+def _compiled(value: ast.expr):
+    return compile(ast.Expression(value), "<declaration>", "eval")
 
 
 def _source(definition: Callable | type) -> str:

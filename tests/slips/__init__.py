@@ -1,0 +1,1 @@
+"""Wrong answers to the exercises of each chapter, with what a reader is told about them."""
