@@ -107,6 +107,25 @@ def test_sentences_of_words_are_cleaned_too():
     }
 
 
+def test_an_empty_cell_is_an_empty_text():
+    rows = Dataset.from_dict({"text": ["a b", None]})
+    assert corpora.clean(rows)[1].dropped[0]["reason"] == "empty"
+
+
+@pytest.mark.parametrize("use", [corpora.clean, lambda rows: corpora.split(rows, seed=0)])
+def test_a_row_without_a_label_is_named(use):
+    rows = Dataset.from_dict({"text": ["a b", "c d", "e f"], "label": [0, None, 1]})
+    with pytest.raises(ValueError) as caught:
+        use(rows)
+    assert "Row 1" in str(caught.value)
+
+
+def test_no_rows_are_no_split():
+    with pytest.raises(ValueError) as caught:
+        corpora.split(dataset(["a"]).select([]), seed=0)
+    assert "0 rows" in str(caught.value)
+
+
 def test_rows_without_a_text_are_told_how_to_name_it():
     for function in (corpora.clean, lambda rows: corpora.split(rows, seed=0)):
         with pytest.raises(ValueError, match="rename_column"):
@@ -176,9 +195,11 @@ def test_one_large_group_does_not_make_the_test_set():
         (["a"] * 8 + ["b"] * 2, {}, ["'b'", "2 rows", "t.csv, line 8"]),
         (["a"] * 5 + ["b"] * 5, {"group": "author"}, ["'b'", "5 rows", "in 1 groups"]),
         (["a"] * 5 + ["b"] * 5, {"group": "writer"}, ["'writer'", "author", "keep=['writer']"]),
+        (["a"] * 10, {"test": -0.1}, ["-0.1", "from 0"]),
+        (["a"] * 10, {"test": 0.9, "validation": 0.1}, ["0.9", "a rest for training"]),
     ],
 )
-def test_a_class_that_cannot_be_in_every_split_is_named(labels, options, parts):
+def test_a_split_that_cannot_be_made_is_refused(labels, options, parts):
     rows = dataset(
         [f"text {i}" for i in range(10)],
         labels,

@@ -103,11 +103,21 @@ def test_a_text_may_be_long(write):
         ("t.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"}\n', ["line 2", "'label'", "text"]),
         ("t.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"\n', ["t.jsonl, line 2", "no JSON"]),
         ("t.jsonl", '"a"\n', ["t.jsonl, line 1", "no object"]),
+        ("t.jsonl", '{"text": ["a", "b"], "label": "x"}\n', ["line 1", "'text'", "one text"]),
+        ("t.jsonl", '{"text": "a", "label": NaN}\n' * 2, ["line 1", "no label"]),
+        ("t.csv", "text,text,label\na,b,x\nc,d,x\n", ["line 1", "two columns", "'text'"]),
+        ("t.csv", "text,label\n", ["t.csv", "no rows"]),
+        ("t.json", "[]", ["t.json", "no rows"]),
         ("t.xlsx", "", ["t.xlsx", ".csv"]),
     ],
 )
 def test_a_broken_table_is_named_with_its_line(write, name, content, parts):
     refused(corpora.read_texts, write(name, content), *parts)
+
+
+@pytest.mark.parametrize("read", [corpora.read_texts, corpora.read_conll])
+def test_no_file_at_all(read):
+    refused(read, [], "No file")
 
 
 def test_a_label_that_is_not_among_those_named(write):
@@ -206,6 +216,7 @@ def test_other_schemes_become_iob2(write, scheme, tags):
         ("a B-PER\nb B-PERS\nc B-PER\n", ["line 2", "'PERS'", "'PER'"], {}),
         ("a B-PERS\n", ["line 1", "'PERS'", "'PER'"], {"types": ["PER", "LOC"]}),
         ("a O\n", ["IOB3", "BIOES"], {"scheme": "IOB3"}),
+        ("\n\n", ["t.txt", "no sentence"], {}),
     ],
 )
 def test_a_broken_conll_file_is_named_with_its_line(write, content, parts, options):

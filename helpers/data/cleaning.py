@@ -103,10 +103,12 @@ def clean(rows: Dataset, *, share: float = 0.8) -> tuple[Dataset, Report]:
 
     Returns:
         The rows that are kept, in their order, and the report.
+
+    Raises:
+        ValueError: there is no such column, or a row has no label.
     """
     texts = _texts(rows)
-    column = next((name for name in ("label", "ner_tags") if name in rows.column_names), None)
-    labels = [str(label) for label in rows[column]] if column else [""] * len(rows)
+    labels = [str(label) for label in _labels(rows)]
     reasons = _reasons(texts, labels, share)
     sources = list(rows["source"] if "source" in rows.column_names else map(str, range(len(rows))))
     dropped = [
@@ -153,13 +155,29 @@ def _near_copies_in_any_script(texts: list[str], share: float) -> dict[int, int]
 
 def _texts(rows: Dataset) -> list[str]:
     if "text" in rows.column_names:
-        return list(rows["text"])
+        return [text or "" for text in rows["text"]]  # None for an empty cell
     if "tokens" in rows.column_names:
         return [" ".join(tokens) for tokens in rows["tokens"]]
     raise ValueError(
         f"The rows have the columns {', '.join(rows.column_names)}; expected 'text' or 'tokens'. "
         "Rename yours: rows.rename_column('message', 'text')."
     )
+
+
+def _labels(rows: Dataset) -> list:
+    """Each row's label or tags, or where the rows have neither an empty string.
+
+    Raises:
+        ValueError: a row has none, and others have; the message says which.
+    """
+    column = next((name for name in ("label", "ner_tags") if name in rows.column_names), None)
+    labels = list(rows[column]) if column else [""] * len(rows)
+    if None in labels:
+        raise ValueError(
+            f"Row {labels.index(None)} has no label. Fill it in, or leave the row out: "
+            f"rows.filter(lambda row: row[{column!r}] is not None)."
+        )
+    return labels
 
 
 def split(
@@ -184,15 +202,20 @@ def split(
         validation, test: their shares of the rows; validation 0 for none.
 
     Raises:
-        ValueError: there is no such column, or the rows of a class are too few, or in too few
-            groups, to be in all three.
+        ValueError: there is no such column, a row has no label, the shares leave nothing for
+            training, or the rows of a class are too few, or in too few groups, to be in all three.
     """
     if group is not None and group not in rows.column_names:
         raise ValueError(
             f"There is no column {group!r}; the rows have {', '.join(rows.column_names)}. Name it "
             f"when you read the file: keep=[{group!r}]."
         )
-    labels = list(rows["label"]) if "label" in rows.column_names else [0] * len(rows)
+    if not len(rows) or min(validation, test) < 0 or validation + test >= 1:
+        raise ValueError(
+            f"{len(rows)} rows can't be cut into {validation:g} for validation, {test:g} for test "
+            "and a rest for training. Give shares from 0 on, less than 1 together, and some rows."
+        )
+    labels = _labels(rows) if "label" in rows.column_names else [0] * len(rows)
     groups = list(rows[group]) if group else None
     chosen = split_rows(_texts(rows), labels, groups, seed=seed, validation=validation, test=test)
     if not validation:

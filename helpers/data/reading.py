@@ -9,6 +9,7 @@ import csv
 import difflib
 import io
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -53,13 +54,15 @@ def read_texts(
         `keep` (str), a row for each line, in order. `clean` drops what is of no use.
 
     Raises:
-        ValueError: a column is missing; the file isn't in this encoding; a line has more or fewer
-            columns than the header, a label that isn't among `labels`, or none; or, without
-            `labels`, one that stands in no other line. The message names file and line.
+        ValueError: a column is missing, or its name stands twice; the file is empty or isn't in
+            this encoding; a line has more or fewer columns than the header, a list where one value
+            is expected, a label that isn't among `labels`, or none; or, without `labels`, one that
+            stands in no other line. The message names file and line.
     """
     wanted = [text, *([label] if label else []), *keep]
     rows = []
     for file in _paths(files):
+        n_before = len(rows)
         for where, found in _table(file, decode(file, encoding), delimiter):
             missing = [name for name in wanted if name not in found]
             if missing:
@@ -67,7 +70,9 @@ def read_texts(
                     f"{where}: there is no column {missing[0]!r}, only {', '.join(found)}. Name "
                     "yours as text=…, label=…; if they stand in one, say delimiter=';' or '\\t'."
                 )
-            rows.append((where, {name: _value(found[name]) for name in wanted}))
+            rows.append((where, {name: _value(found[name], name, where) for name in wanted}))
+        if len(rows) == n_before:
+            raise ValueError(f"{file} holds no rows. Give a file with some, or leave it out.")
     columns = {"text": [row[text] for _, row in rows], "source": [where for where, _ in rows]}
     columns |= {name: [row[name] for _, row in rows] for name in keep}
     features = Features(dict.fromkeys(columns, Value("string")))
@@ -107,9 +112,9 @@ def read_conll(
         type), `document` (int, from 0) and `source` (str, file and line of the first word).
 
     Raises:
-        ValueError: the file isn't in this encoding; a line has another number of columns; a tag
-            isn't of the scheme or among `types`; or, without `types`, a type stands only once.
-            The message names file and line.
+        ValueError: the file is empty or isn't in this encoding; a line has another number of
+            columns; a tag isn't of the scheme or among `types`; or, without `types`, a type stands
+            only once. The message names file and line.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme is {scheme!r}; expected one of {', '.join(SCHEMES)}.")
@@ -163,14 +168,24 @@ def decode(file: Path, encoding: str = "utf-8") -> str:
 
 
 def _paths(files: Files) -> list[Path]:
-    return [Path(file) for file in ([files] if isinstance(files, str | os.PathLike) else files)]
+    paths = [Path(file) for file in ([files] if isinstance(files, str | os.PathLike) else files)]
+    if not paths:
+        raise ValueError("No file is named: the list of files is empty. Is a pattern wrong?")
+    return paths
 
 
-def _value(value: Any) -> str:
-    """JSON's value as a CSV would have it: true, 5, nothing for null."""
+def _value(value: Any, name: str, where: str) -> str:
+    """JSON's value as a CSV would have it: true, 5, nothing for null and NaN."""
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | dict):
+        raise ValueError(
+            f"{where}: {name!r} holds {json.dumps(value, ensure_ascii=False)[:40]}, expected one "
+            "text or number. Write one such row for each value, or join them."
+        )
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return json.dumps(value)
 
 
 def _table(file: Path, content: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -202,6 +217,8 @@ def _csv_rows(file: Path, content: str, delimiter: str) -> Iterator[tuple[str, d
             continue
         if not header:
             header = [name.strip() for name in row]
+            if repeated := [name for name, n in Counter(header).items() if n > 1]:
+                raise ValueError(f"{where}: two columns are called {repeated[0]!r}; rename one.")
             continue
         if len(row) != len(header):
             raise ValueError(
@@ -259,7 +276,7 @@ def _classes(
 def _sentences(files: list[Path], token: int, tag: int, encoding: str) -> Iterator[dict[str, Any]]:
     document, marked = -1, False
     for file in files:
-        n_columns = None
+        n_columns: int | None = None
         tokens: list[str] = []
         tags: list[str] = []
         lines: list[str] = []
@@ -281,6 +298,8 @@ def _sentences(files: list[Path], token: int, tag: int, encoding: str) -> Iterat
                 tokens.append(row[token].strip())
                 tags.append(row[tag].strip())
                 lines.append(where)
+        if n_columns is None:
+            raise ValueError(f"{file} holds no sentence. Give a file with some, or leave it out.")
         marked = False
 
 
