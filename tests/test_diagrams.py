@@ -215,3 +215,45 @@ def test_batch_norm_fills_a_column_of_each_sentence_and_layer_norm_one_row(ax):
     filled = [p for p in drawn.patches if mpl.colors.same_color(p.get_facecolor(), fill)]
     left = [p for p in filled if p.get_x() < 3.5]
     assert (len(left), len(filled) - len(left)) == (3 * 4, 5)
+    plt.close("all")
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts if text.get_text()]
+
+
+def test_a_draw_of_the_masking_has_labels_where_pieces_are_chosen():
+    ax = diagrams.masked_draw(["the", "dog", "sat"], ["the", "[MASK]", "ran"], [False, True, True])
+    assert texts(ax) == [
+        *("the", "the", "–100"),
+        *("dog", "[MASK]", "dog"),
+        *("sat", "ran", "sat"),
+        *("text", "seen", "label"),
+    ]
+    chosen = [patch.get_facecolor() for patch in ax.patches[1::2]]
+    assert chosen[1] == chosen[2] != chosen[0]
+    plt.close("all")
+
+
+def test_in_writing_each_output_leads_to_the_next_input():
+    words = list("abcdefg")
+    ax = diagrams.teacher_forcing(words[:6], words[1:])
+    assert [texts(ax).count(word) for word in words] == [2, 4, 4, 4, 4, 4, 2]
+    orange = [line for line in ax.lines if line.get_color() == diagrams.PALETTE[1]]
+    assert len(orange) == 5  # from each output but the last
+    plt.close("all")
+
+
+def test_two_residual_paths_lead_around_each_block():
+    ax = diagrams.bert_and_gpt_blocks()
+    assert texts(ax).count("+") == 4
+    assert texts(ax).count("norm") == 4
+    plt.close("all")
+
+
+def test_each_query_head_reads_the_head_of_its_group():
+    ax = diagrams.grouped_heads(6, [("all", 6, ""), ("some", 2, ""), ("one", 1, "")])
+    assert len(ax.patches) == (6 + 6) + (6 + 2) + (6 + 1)
+    starts = [round(text.xyann[0], 6) for text in ax.texts if hasattr(text, "xyann")]
+    assert [len(set(starts[i : i + 6])) for i in (0, 6, 12)] == [6, 2, 1]
+    plt.close("all")

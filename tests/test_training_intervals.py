@@ -1,10 +1,10 @@
-"""The interval of a mean against scipy's, by hand, and by its coverage."""
+"""The intervals of a mean against scipy's, by hand, and by their coverage."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from helpers.training.intervals import mean_interval
+from helpers.training.intervals import grouped_interval, mean_interval
 
 
 def test_by_hand():
@@ -38,3 +38,38 @@ def test_covers_the_mean_as_often_as_it_says():
 def test_bad_input(values, level, message):
     with pytest.raises(ValueError, match=message):
         mean_interval(values, level)
+
+
+def test_the_mean_of_groups_by_hand():
+    assert grouped_interval([1.0, 2.0, 6.0], [7, 7, 9])[0] == pytest.approx(3.0)
+    # Two groups: a quarter of the draws has one of them twice, a quarter the other.
+    assert grouped_interval([1.0, 2.0, 6.0], [7, 7, 9])[1:] == pytest.approx((1.5, 6.0))
+    sums = grouped_interval([3.0, 6.0], [0, 1], [2, 1])
+    assert sums == pytest.approx(grouped_interval([1.0, 2.0, 6.0], [0, 0, 1]))
+
+
+def test_groups_cover_the_mean_where_single_values_do_not():
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 10)
+    covered = {"groups": 0, "values": 0}
+    for _ in range(300):
+        values = generator.normal(size=40)[groups] + generator.normal(size=400)
+        _, low, high = grouped_interval(values, groups, resamples=400)
+        covered["groups"] += low <= 0 <= high
+        half = 1.96 * values.std() / 20
+        covered["values"] += abs(values.mean()) <= half
+    assert covered["groups"] / 300 > 0.9
+    assert covered["values"] / 300 < 0.75
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1.0, 2.0], [0]), "2 values, 1 groups"),
+        (([1.0, 2.0], [3, 3]), "two or more"),
+        (([1.0, 2.0], [0, 1], [1]), "1 sizes"),
+    ],
+)
+def test_bad_groups(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        grouped_interval(*arguments)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from helpers.training.significance import mcnemar_test, paired_bootstrap, sign_flip_test
+from helpers.training.significance import holm, mcnemar_test, paired_bootstrap, sign_flip_test
 
 
 def generator():
@@ -98,3 +98,19 @@ def test_equal_answers_are_no_evidence():
 def test_errors_say_what_was_given(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_holm_by_arithmetic():
+    # 3 × 0.01, then 2 × 0.04, then 0.05, which may not fall below what stands before it.
+    assert holm([0.04, 0.01, 0.05]) == pytest.approx([0.08, 0.03, 0.08])
+    assert holm([0.6, 0.5]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        holm([0.5, 1.2])
+
+
+def test_holm_keeps_false_alarms_rare_among_many_tests():
+    p = np.random.default_rng(0).random((2000, 6))
+    alarms = [min(holm(row)) <= 0.05 for row in p]
+    assert abs(np.mean(alarms) - 0.05) < 0.015
+    assert np.mean(p.min(axis=1) <= 0.05) > 0.2  # without a correction

@@ -1,4 +1,4 @@
-"""How sure a mean over runs is."""
+"""How sure a mean is, over runs or over units of which each gave several values."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,6 +37,46 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     mean, error = values.mean(), values.std(ddof=1) / len(values) ** 0.5
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * error
     return Interval(float(mean), float(mean - half), float(mean + half))
+
+
+def grouped_interval(
+    values: Sequence[float],
+    groups: Sequence[int],
+    sizes: Sequence[float] | None = None,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Mean of values that come in groups, with a percentile interval over resampled groups.
+
+    Words of one article are alike, so a thousand words of twelve articles tell little more than
+    twelve articles do: what was drawn, the articles, is drawn again. This is the cluster bootstrap.
+
+    Args:
+        values: (n,) numbers, such as the loss at each word.
+        groups: (n,) what each value came from, such as the number of its article.
+        sizes: (n,) weights, if each value is a sum already: the mean is Σ values / Σ sizes.
+        level: the coverage, between 0 and 1.
+        resamples: how often the groups are drawn, with replacement.
+        seed: of the draws.
+
+    Raises:
+        ValueError: lengths differ, fewer than two groups, or a level out of range.
+    """
+    values = np.asarray(values, dtype=float)
+    sizes = np.ones_like(values) if sizes is None else np.asarray(sizes, dtype=float)
+    names, groups = np.unique(np.asarray(groups), return_inverse=True)
+    if not len(values) == len(groups) == len(sizes):
+        raise ValueError(f"{len(values)} values, {len(groups)} groups, {len(sizes)} sizes.")
+    if len(names) < 2:
+        raise ValueError(f"All values are of {len(names)} group: an interval needs two or more.")
+    check_level(level)
+    total, size = np.bincount(groups, values), np.bincount(groups, sizes)  # (groups,)
+    drawn = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
+    means = total[drawn].sum(1) / size[drawn].sum(1)  # (resamples,)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(total.sum() / size.sum()), float(low), float(high))
 
 
 def check_level(level: float) -> None:

@@ -97,6 +97,31 @@ def mcnemar_test(right_a: Sequence[bool], right_b: Sequence[bool]) -> float:
     return float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values of several tests, corrected so that a false alarm among them all is rare.
+
+    If no effect exists at all, the chance that any of the results is at most α is at most α,
+    whatever the tests have in common (Holm, Scandinavian Journal of Statistics 6, 1979).
+
+    Args:
+        p_values: (n,) between 0 and 1.
+
+    Returns:
+        The n corrected ones, in the same order.
+
+    Raises:
+        ValueError: a value that isn't between 0 and 1.
+    """
+    p = np.asarray(p_values, dtype=float)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p-values lie between 0 and 1; these are {p.tolist()}.")
+    order = p.argsort()
+    factors = np.arange(len(p), 0, -1)  # n for the smallest, 1 for the largest
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
+    return corrected.tolist()
+
+
 def _differences(
     scores_a: Sequence[float], scores_b: Sequence[float], resamples: int = 1
 ) -> np.ndarray:
