@@ -1,4 +1,4 @@
-"""Chapter 12, "The real run" to "Typing errors", fig-12-typos among others: 12-sentiment.json.
+"""Chapter 12, "The real run" to "Going deeper: typing errors", fig-12-typos: 12-sentiment.json.
 
     python -m experiments.chapter_12_sentiment
 
