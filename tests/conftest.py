@@ -3,8 +3,11 @@
 Where there is none, these tests are skipped, or fail when CI is set.
 """
 
+import functools
+import http.server
 import os
 import shutil
+import threading
 
 import pytest
 
@@ -34,3 +37,26 @@ def browser():
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
         browser.close()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        """Keep the requests out of the tests' output."""
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """A function that serves a folder on this machine and returns its address."""
+    servers = []
+
+    def start(folder):
+        handler = functools.partial(QuietHandler, directory=str(folder))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

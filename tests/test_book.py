@@ -3,14 +3,11 @@
 The book is built with every warning as an error.
 """
 
-import functools
-import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +51,10 @@ RAW_MARKUP = r"""() => [...document.querySelectorAll('article p')].map(p => p.te
   .filter(text => /(`{3,}|:{3,})\s*\{|\{(cite|eq|ref|numref|term)(:\w)?\}|^:class:/m.test(text))
   .map(text => text.slice(0, 80))"""
 
+# What is folded has to be looked at, too.
+OPEN_DEEPER = """() => document.querySelectorAll('.deeper-toggle[aria-expanded=false]')
+  .forEach(button => button.click())"""
+
 PAGE_WIDTH = "() => document.documentElement.scrollWidth - innerWidth"
 
 
@@ -80,29 +81,6 @@ def html(tmp_path_factory):
         assert (Path(built) / "index.html").is_file(), f"PLM_BOOK={built} holds no book"
         return Path(built)
     return build(ROOT, tmp_path_factory.mktemp("book"), "-W", "--keep-going", "-n")
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        """Keep the requests out of the tests' output."""
-
-
-@pytest.fixture(scope="session")
-def serve():
-    """A function that serves a folder on this machine and returns its address."""
-    servers = []
-
-    def start(folder):
-        handler = functools.partial(QuietHandler, directory=str(folder))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(scope="session")
@@ -170,6 +148,7 @@ def visit(browser, url, base, viewport):
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_whole_in_a_browser(browser, site, html, name):
     page, seen = opened(browser, f"{site}/{name}.html", site, DESKTOP)
+    page.evaluate(OPEN_DEEPER)
     assert look_at(page, seen) == Visit()
     if name in NOTEBOOKS:
         leads_to_its_colab_edition(page, html, name)

@@ -214,8 +214,34 @@ def test_colab_folds_code_and_puts_solutions_behind_the_answer(chapter, parser):
     )
     folded = [cell.id for cell in cells if cell.metadata.get("cellView") == "form"]
     assert folded == ["c2-imports", "c3"]
-    assert all(set(cell.metadata) <= {"id", "cellView"} for cell in cells)
+    assert all(set(cell.metadata) <= {"id", "cellView", "jupyter"} for cell in cells)
+    hidden = [cell.id for cell in cells if cell.metadata.get("jupyter") == {"source_hidden": True}]
+    assert hidden == folded
     assert all(cell.metadata.id == cell.id for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("code", "title"),
+    [
+        ("# The same by torch.\nassert x", "The same by torch"),
+        ('show_comparison("chapter_11_recipe")', "What the comparison rests on"),
+        ("x = 1\n\n\ndef f():\n    def g(): ...\n\n\nclass A: ...", "Code of f, A"),
+        ("try:\n    f()\nexcept ValueError:\n    pass", "Code"),
+    ],
+)
+def test_what_the_pages_fold_is_folded(code, title, chapter, parser):
+    cell = chapter.cells[2]
+    cell.source, cell.metadata["tags"] = code, ["hide-input"]
+    found = {cell.id: cell for cell in made(chapter, parser, "student")}["c2"]
+    assert found.source == f"# @title {title}\n{code}"
+    assert (found.metadata.cellView, found.metadata.jupyter.source_hidden) == ("form", True)
+
+
+def test_settings_below_folded_imports_stay_open(chapter, parser):
+    chapter.cells[2].metadata["tags"] = ["hide-input"]
+    cells = {cell.id: cell for cell in made(chapter, parser, "colab")}
+    assert cells["c2-imports"].metadata.cellView == "form"
+    assert "cellView" not in cells["c2"].metadata
 
 
 def test_student_has_no_solution_and_a_cell_for_each_answer(chapter, parser):

@@ -213,6 +213,19 @@ def test_executing_twice_leaves_the_same_file(tmp_path):
     assert 10 * 2**20 < peak < 10 * 2**30  # a kernel alone takes some tens of MiB
 
 
+def test_tidying_runs_nothing_and_folds_in_jupyterlab_what_the_pages_fold(tmp_path, monkeypatch):
+    path = written(tmp_path / "a.ipynb", "x = 1 / 0", "y = 2")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].metadata["tags"] = ["hide-input"]
+    notebook.cells[1].metadata["jupyter"] = {"source_hidden": True}
+    nbformat.write(notebook, path)
+    monkeypatch.setattr("sys.argv", ["execute", "--tidy", str(path)])
+    assert execute_notebooks.main() == 0
+    tidy = nbformat.read(path, as_version=4)
+    assert [cell.metadata.get("jupyter") for cell in tidy.cells] == [{"source_hidden": True}, None]
+    assert [cell.execution_count for cell in tidy.cells] == [None, None]
+
+
 def test_a_failing_cell_is_named_and_the_file_stays(tmp_path, monkeypatch, capsys):
     path = written(tmp_path / "a.ipynb", "x = 1", "y = x / 0", "print(3)")
     before = path.read_bytes()

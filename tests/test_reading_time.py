@@ -6,6 +6,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import reading_time
 from tools.reading_time import Amount
+from tools.set_address import ROOT
 
 LIMIT, SHORT_LIMIT = 90, 45  # minutes; chapter 00 has the short one
 # Chapters that may still lack the row of the reading time: with the row, all the rest must hold.
@@ -138,3 +139,27 @@ def test_the_time_is_said_in_words(core, deeper, said):
     table = f"## What this chapter needs\n\n| | |\n|---|---|\n| reading time | {said} |\n"
     assert reading_time.said(notebook(table)) == said
     assert reading_time.said(notebook("| before it | time |")) is None
+
+
+@pytest.mark.parametrize("name", reading_time.TABLES)
+def test_the_tables_of_chapters_tell_both_times(name):
+    text = (ROOT / name).read_text("utf-8")
+    assert reading_time.with_times(text, reading_time.table_of_times()) == text, "run `make times`"
+
+
+TABLE = """| | chapter | core path | all of it | |
+|---:|---|---|---|---|
+| 01 | [One](notebooks/01-one.ipynb): a | 5 minutes |  | [x](y) |
+
+| 02 | no row of a chapter |
+"""
+
+
+def test_times_are_written_into_a_table():
+    table = {"01": ("01-one.ipynb", "80 minutes", "3 hours")}
+    written = reading_time.with_times(TABLE, table)
+    assert "(notebooks/01-one.ipynb): a | 80 minutes | 3 hours | [x](y) |\n" in written
+    assert reading_time.with_times(written, table) == written
+    for other in ({"01": ("01-two.ipynb", "", "")}, table | {"02": ("02-two.ipynb", "", "")}, {}):
+        with pytest.raises(ValueError, match=r"The (row|table)"):
+            reading_time.with_times(TABLE, other)

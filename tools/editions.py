@@ -41,6 +41,7 @@ from tools.set_address import ROOT, configured_url
 
 KINDS = ("colab", "student")
 BIBLIOGRAPHY = "book/references.bib"
+HIDDEN = "hide-input"  # the tag of a cell that the pages fold
 LEAST_IMPORTS = 5  # lines of imports that are worth folding
 ANSWER = "# Your answer: code here, or words in a comment."
 
@@ -219,7 +220,7 @@ def _cells(notebook: NotebookNode, page: Page, *, with_solutions: bool) -> Itera
 
 
 def _code_cells(cell: NotebookNode, page: Page) -> Iterator[NotebookNode]:
-    """Fold what draws a figure, and the imports, each under a title."""
+    """Fold what draws a figure, the imports, and what the pages fold, each under a title."""
     figure = cell.metadata.get("mystnb", {}).get("figure")
     if figure:
         number = page.labels[figure["name"]].number
@@ -231,7 +232,19 @@ def _code_cells(cell: NotebookNode, page: Page) -> Iterator[NotebookNode]:
     if imports:
         yield _code(f"{cell.id}-imports" if rest else cell.id, imports, title="Imports")
     if rest:
-        yield _code(cell.id, rest)
+        # What follows imports are the chapter's settings, for a reader to change.
+        folds = HIDDEN in cell.metadata.get("tags", ()) and not imports
+        yield _code(cell.id, rest, title=called(rest) if folds else "")
+
+
+def called(source: str) -> str:
+    """Return what to call folded code that isn't a figure's: by its first comment, or its names."""
+    if comment := re.match(r"#\s*(.+)", source):
+        return comment[1].rstrip(".:")
+    if "show_comparison(" in source:
+        return "What the comparison rests on"
+    names = re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE)
+    return f"Code of {', '.join(names)}" if names else "Code"
 
 
 def spoken(caption: str, parser: MarkdownIt) -> str:
@@ -260,10 +273,10 @@ def split_imports(source: str) -> tuple[str, str]:
 
 def _code(cell_id: str, source: str, title: str = "") -> NotebookNode:
     # Colab calls a cell by the id in its metadata, Jupyter by the one beside them.
-    metadata = {"id": cell_id}
-    if title:  # Colab folds the cell under this line
+    metadata: dict = {"id": cell_id}
+    if title:  # Colab folds the cell under this line, JupyterLab altogether
         source = f"# @title {title}\n{source}"
-        metadata["cellView"] = "form"
+        metadata |= {"cellView": "form", "jupyter": {"source_hidden": True}}
     return nbformat.v4.new_code_cell(source, id=cell_id, metadata=metadata)
 
 

@@ -95,8 +95,13 @@ def normalise(notebook: NotebookNode) -> None:
     for cell in notebook.cells:
         for key in ("execution", "collapsed", "scrolled", "trusted", "widgets"):
             cell.metadata.pop(key, None)
-        if cell.cell_type == "code" and not cell.source.strip():
+        if cell.cell_type != "code":
+            continue
+        if not cell.source.strip():
             cell.execution_count, cell.outputs = None, []
+        cell.metadata.pop("jupyter", None)
+        if "hide-input" in cell.metadata.get("tags", ()):  # what the pages fold, JupyterLab folds
+            cell.metadata["jupyter"] = {"source_hidden": True}
 
 
 def run(path: Path) -> list[str]:
@@ -125,13 +130,20 @@ def main() -> int:
     os.environ["PLM_PROGRESS"] = "0"  # the kernels inherit it: no training bars in stored output
     parser = argparse.ArgumentParser(description="Run notebooks in place.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="all chapters, if none is given")
-    paths = parser.parse_args().notebooks or sorted((ROOT / "notebooks").glob("*.ipynb"))
+    parser.add_argument("--tidy", action="store_true", help="run nothing, only mend the metadata")
+    arguments = parser.parse_args()
+    paths = arguments.notebooks or sorted((ROOT / "notebooks").glob("*.ipynb"))
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         print(f"no such notebook: {', '.join(missing)}", file=sys.stderr)
         return 1
     failed = False
     for path in paths:
+        if arguments.tidy:
+            notebook = nbformat.read(path, as_version=4)
+            normalise(notebook)
+            nbformat.write(notebook, path)
+            continue
         try:
             findings = run(path.resolve())
         except CellFailedError as error:

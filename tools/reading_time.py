@@ -1,5 +1,7 @@
 """How long a chapter takes to read: `python -m tools.reading_time [11]`.
 
+With `--write` the times of all chapters are written into the README and onto the first page.
+
 A section (## or ###) is *deeper* if its heading, or one above it, begins with "Going deeper"; all
 else is the core path. A minute is 100 words of prose or five visible lines of code, at the pace of
 one who runs the cells and thinks about them.
@@ -28,6 +30,7 @@ from tools.plain_markdown import directive, make_parser
 from tools.set_address import ROOT
 
 DEEPER = "Going deeper"
+TABLES = ("README.md", "book/index.md")
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 WORD = re.compile(r"[^\W_](?:[\w'’.,·×-]*[^\W_])?")  # "fine-tuned", "doesn't" and "3,000" are one
 ROW = re.compile(r"^\|[ ]*reading time[ ]*\|[ ]*(.*?)[ ]*\|$", re.MULTILINE)
@@ -142,13 +145,64 @@ def _undefined(cells: list[NotebookNode]) -> set[str]:
     return {re.search(r"`(.*)`", found["message"])[1] for found in json.loads(done.stdout)}
 
 
+def with_times(text: str, table: dict[str, tuple[str, str, str]]) -> str:
+    """A text whose table of chapters says what `table` does.
+
+    Args:
+        text: in Markdown. A row is a chapter's if its second column begins with a link to the
+            notebook; `core path` and `all of it` in the table's head name the columns to fill.
+        table: for each chapter's number its file and both times.
+
+    Raises:
+        ValueError: there is no such table, or its rows are not the chapters'.
+    """
+    lines, columns, numbers = text.split("\n"), [], []
+    for place, line in enumerate(lines):
+        cells = [cell.strip() for cell in line.split("|")]
+        if "core path" in cells and "all of it" in cells:
+            columns = [cells.index("core path"), cells.index("all of it")]
+        if columns and (row := re.match(r"\| (\d\d) \| \[", line)):
+            numbers.append(row[1])
+            file, core, whole = table.get(row[1], ("", "", ""))
+            if f"/{file})" not in line:
+                raise ValueError(f"The row of chapter {row[1]} doesn't link to {file}.")
+            cells[columns[0]], cells[columns[1]] = core, whole
+            lines[place] = " | ".join(cells).strip()
+    if numbers != sorted(table):
+        raise ValueError(f"The table has rows for {numbers}, and the chapters are {sorted(table)}.")
+    return "\n".join(lines)
+
+
+def table_of_times() -> dict[str, tuple[str, str, str]]:
+    """For each chapter's number its file, the time of its core and of all of it."""
+    table = {}
+    for path in chapters():
+        notebook = nbformat.read(path, as_version=4)
+        core, deeper = parts(notebook)
+        amounts = core.amount, core.amount + deeper.amount
+        times = (_rounded(amount.minutes) for amount in amounts)
+        table[path.name[:2]] = (path.name, *times)
+    return table
+
+
 def chapters(number: str = "") -> list[Path]:
     """The notebooks of all chapters, or of the one with this number."""
     found = sorted((ROOT / "notebooks").glob(f"{number}*.ipynb"))
     return [path for path in found if is_chapter(path)]
 
 
+def write() -> None:
+    """Write both times of each chapter into the tables that tell them."""
+    table = table_of_times()
+    for name in TABLES:
+        path = ROOT / name
+        path.write_text(with_times(path.read_text("utf-8"), table), "utf-8")
+
+
 def main() -> int:
+    if sys.argv[1:] == ["--write"]:
+        write()
+        return 0
     paths = chapters(*sys.argv[1:2])
     if not paths:
         print(f"There is no chapter {sys.argv[1]!r}.", file=sys.stderr)
