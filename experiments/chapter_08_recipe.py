@@ -1,4 +1,4 @@
-"""Chapter 08, "The recipe is an experiment, too": 08-recipe.json.
+"""Chapter 08, "Going deeper: the recipe is an experiment, too": 08-recipe.json.
 
     python -m experiments.chapter_08_recipe speed
     python -m experiments.chapter_08_recipe run NAME [--minutes 10] [--rate 5e-5] [--seeds 0]
