@@ -1,4 +1,4 @@
-"""Chapter 07, "How well does it predict?", fig-07-context: 07-surprise.json.
+"""Chapter 07, "Going deeper: how well does it predict?", fig-07-context: 07-surprise.json.
 
     python -m experiments.chapter_07_surprise
 

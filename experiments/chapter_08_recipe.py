@@ -1,4 +1,4 @@
-"""Chapter 08, "The recipe is an experiment, too": 08-recipe.json.
+"""Chapter 08, "Going deeper: the recipe is an experiment, too": 08-recipe.json.
 
     python -m experiments.chapter_08_recipe speed
     python -m experiments.chapter_08_recipe run NAME [--minutes 10] [--rate 5e-5] [--seeds 0]
@@ -9,7 +9,7 @@ real pieces per second. `run` trains one contender for as many updates as fit in
 that speed, so that its result doesn't depend on what else the machine does, and measures it on the
 validation articles, as blocks and as lines, at 15 % masked.
 
-*plain* is what a tutorial does: `BertForMaskedLM` with `Trainer` and
+*plain* is what a first script often does: `BertForMaskedLM` with `Trainer` and
 `DataCollatorForLanguageModeling`, a line of text per example, padded, all other settings the
 defaults. The other contenders are the recipe with one change.
 """

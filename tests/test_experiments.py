@@ -31,8 +31,7 @@ CHAPTERS = {path.name[:2]: path for path in (ROOT / "notebooks").glob("[0-9]*.ip
 ONE_RUN = {"chapter_08_pretrain", "chapter_11_fine_tuned", "chapter_12_trainer"}
 ONE_RUN |= {"chapter_13_tagger", "chapter_15_embeddings"}
 # Chapters that may still show no table. Chapters leave this set, none joins it.
-WITHOUT_TABLES = {"00", "01", "02", "04", "05", "06", "07", "08", "09", "11", "12", "13"}
-WITHOUT_TABLES |= {"14", "24"}
+WITHOUT_TABLES: set[str] = set()
 STORED = {path.name for folder in (RESULTS, CHECKPOINTS) for path in folder.iterdir()}
 
 
