@@ -59,7 +59,7 @@ execute: $(READY) ## run the notebooks in place (NB=11 for one), with clean diff
 editions: $(READY) ## make the notebooks of editions/ (Colab, students) from the chapters
 	@$(BIN)/python -m tools.editions
 
-times: $(READY) ## write the reading times of the chapters into the README and the first page
+times: $(READY) ## write the chapters' reading times into them, the README and the first page
 	@$(BIN)/python -m tools.reading_time --write
 
 lint: $(READY) ## check the form of all code, notebooks included

@@ -1,4 +1,4 @@
-"""Chapter 05, "What each part is worth": 05-parts.json.
+"""Chapter 05, "Going deeper: what each part is worth": 05-parts.json.
 
     python -m experiments.chapter_05_parts
 

@@ -30,8 +30,6 @@ CHAPTERS = {path.name[:2]: path for path in (ROOT / "notebooks").glob("[0-9]*.ip
 # One run each, beside which nothing stands.
 ONE_RUN = {"chapter_08_pretrain", "chapter_11_fine_tuned", "chapter_12_trainer"}
 ONE_RUN |= {"chapter_13_tagger", "chapter_15_embeddings"}
-# Chapters that may still show no table. Chapters leave this set, none joins it.
-WITHOUT_TABLES: set[str] = set()
 STORED = {path.name for folder in (RESULTS, CHECKPOINTS) for path in folder.iterdir()}
 
 
@@ -90,10 +88,7 @@ def test_a_chapter_names_the_script_where_it_reads_its_results(chapter, writers)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ONE_RUN])
 def test_a_chapter_shows_what_its_comparison_rests_on(name):
     code = "".join(code for _, code in sections(cells(name[8:10])))
-    shown = f'show_comparison("{name}")' in code
-    if not shown and name[8:10] in WITHOUT_TABLES:
-        pytest.skip(f'chapter {name[8:10]} lacks show_comparison("{name}")')
-    assert shown
+    assert f'show_comparison("{name}")' in code
 
 
 @pytest.mark.parametrize("name", NAMES)

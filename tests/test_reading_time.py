@@ -9,9 +9,6 @@ from tools.reading_time import Amount
 from tools.set_address import ROOT
 
 LIMIT, SHORT_LIMIT = 90, 45  # minutes; chapter 00 has the short one
-# Chapters that may still lack the row of the reading time: with the row, all the rest must hold.
-# Chapters leave this set, and none joins it.
-PENDING: set[str] = set()
 CHAPTERS = reading_time.chapters()
 
 
@@ -32,13 +29,7 @@ def test_the_core_path_fits_its_time_and_stands_alone(path):
         findings.append(f"the table's row is: | reading time | {right} |, and not {said!r}")
     if names := reading_time.borrowed(core, deeper):
         findings.append(f"only deeper code defines {', '.join(sorted(names))}")
-    if said is None and path.name[:2] in PENDING:
-        pytest.skip("; ".join(findings))
     assert findings == []
-
-
-def test_pending_names_chapters():
-    assert {path.name[:2] for path in CHAPTERS} >= PENDING
 
 
 def notebook(*cells):

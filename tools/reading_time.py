@@ -195,7 +195,17 @@ def chapters(number: str = "") -> list[Path]:
 
 
 def write() -> None:
-    """Write both times of each chapter into the tables that tell them."""
+    """Write both times of each chapter into its opening table and into those of all chapters."""
+    for path in chapters():
+        notebook = nbformat.read(path, as_version=4)
+        core, deeper = parts(notebook)
+        row = f"| reading time | {sentence(core.amount, core.amount + deeper.amount)} |"
+        before = said(notebook)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = ROW.sub(row, cell.source, count=1)
+        if said(notebook) != before:
+            nbformat.write(notebook, path)
     table = table_of_times()
     for name in TABLES:
         path = ROOT / name
