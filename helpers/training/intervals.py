@@ -68,9 +68,15 @@ def grouped_interval(
     sizes = np.ones_like(values) if sizes is None else np.asarray(sizes, dtype=float)
     names, groups = np.unique(np.asarray(groups), return_inverse=True)
     if not len(values) == len(groups) == len(sizes):
-        raise ValueError(f"{len(values)} values, {len(groups)} groups, {len(sizes)} sizes.")
+        raise ValueError(
+            f"There are {len(values)} values, {len(groups)} groups and {len(sizes)} sizes; give "
+            "each value its group, and its size if there are any."
+        )
     if len(names) < 2:
-        raise ValueError(f"All values are of {len(names)} group: an interval needs two or more.")
+        raise ValueError(
+            f"The values are of {len(names)} group(s): an interval over groups needs two or more. "
+            "Measure on more of them, or give each value a group of its own if it was drawn alone."
+        )
     check_level(level)
     total, size = np.bincount(groups, values), np.bincount(groups, sizes)  # (groups,)
     drawn = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
