@@ -55,6 +55,9 @@ RAW_MARKUP = r"""() => [...document.querySelectorAll('article p')].map(p => p.te
 OPEN_DEEPER = """() => document.querySelectorAll('.deeper-toggle[aria-expanded=false]')
   .forEach(button => button.click())"""
 
+OPEN_CELLS = """() => document.querySelectorAll('article details')
+  .forEach(element => element.open = true)"""
+
 PAGE_WIDTH = "() => document.documentElement.scrollWidth - innerWidth"
 
 
@@ -261,13 +264,35 @@ def test_pages_without_solutions_lead_to_the_student_edition(tmp_path):
     assert [path.name for path in texts if told in path.read_text("utf-8", "replace")] == []
 
 
-def test_code_fits_its_column_on_a_laptop(browser, site):
+@pytest.mark.parametrize("viewport", [DESKTOP, LAPTOP], ids=["1280", "1440"])
+def test_code_fits_its_column(browser, site, viewport):
     # The style is one for all chapters, and so is the formatter's limit of 100 characters.
-    page = browser.new_page(viewport=LAPTOP)
-    page.goto(f"{site}/{CHAPTERS[-1]}.html")
+    page = browser.new_page(viewport=viewport)
+    page.goto(f"{site}/{CHAPTERS[1]}.html")  # with lines of 100 characters in folded cells
+    page.evaluate(OPEN_DEEPER)
+    page.evaluate(OPEN_CELLS)
     cells = page.locator("article .cell_input pre")
     assert cells.count() > 10
     assert cells.evaluate_all(SCROLLS) == []
+    size = cells.first.evaluate("element => parseFloat(getComputedStyle(element).fontSize)")
+    assert size >= 14
+    page.close()
+
+
+def test_the_contents_of_a_page_are_beside_it_or_behind_a_button(browser, site):
+    page = browser.new_page(viewport=LAPTOP)
+    page.goto(f"{site}/{CHAPTERS[1]}.html")
+    contents, button = page.locator("nav.page-toc"), page.locator("button.secondary-toggle")
+    assert contents.is_visible() and not button.is_visible()
+    page.set_viewport_size(DESKTOP)
+    assert not contents.is_visible()
+    button.click()
+    assert contents.is_visible()
+    contents.locator("a").nth(1).click()  # leads there, and shuts the sheet over it
+    assert not contents.is_visible()
+    button.click()
+    page.keyboard.press("Escape")
+    assert not contents.is_visible()
     page.close()
 
 
