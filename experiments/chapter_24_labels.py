@@ -33,7 +33,7 @@ def fine_tuned(c: SimpleNamespace, seed: int) -> Row:
     trainer = c.label_trainer(*data["train"], seed=seed)
     trainer.train()
     return {
-        split: c.probabilities(trainer, *data[split]).round(4).tolist()
+        split: c.probabilities(trainer, *data[split]).astype(float).round(4).tolist()
         for split in ("validation", "test")
     }
 
