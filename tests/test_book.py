@@ -55,6 +55,9 @@ RAW_MARKUP = r"""() => [...document.querySelectorAll('article p')].map(p => p.te
 OPEN_DEEPER = """() => document.querySelectorAll('.deeper-toggle[aria-expanded=false]')
   .forEach(button => button.click())"""
 
+OPEN_CELLS = """() => document.querySelectorAll('article details')
+  .forEach(element => element.open = true)"""
+
 PAGE_WIDTH = "() => document.documentElement.scrollWidth - innerWidth"
 
 
@@ -85,7 +88,8 @@ def html(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def site(html, serve):
-    return serve(html)
+    """The address of the pages, in a folder: what a page asks of the server's root isn't there."""
+    return f"{serve(html.parent)}/{html.name}"
 
 
 @dataclass
@@ -144,7 +148,8 @@ def visit(browser, url, base, viewport):
 
 
 # The slowest part of a visit is to typeset the formulas, so a page is opened once for all that is
-# asked of it on the site, and once more from a file: by a phone, which has to load it too.
+# asked of it. Three are opened once more, from a file, where a script may load nothing by itself,
+# and by a phone from the beginning.
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_whole_in_a_browser(browser, site, html, name):
     page, seen = opened(browser, f"{site}/{name}.html", site, DESKTOP)
@@ -158,7 +163,7 @@ def test_page_is_whole_in_a_browser(browser, site, html, name):
     page.close()
 
 
-@pytest.mark.parametrize("name", [CONTENTS["root"], *NOTEBOOKS])
+@pytest.mark.parametrize("name", [CONTENTS["root"], CHAPTERS[1], NOTEBOOKS[-1]])
 def test_page_is_whole_when_opened_as_a_file(browser, html, name):
     page = html / f"{name}.html"
     assert visit(browser, page.as_uri(), html.as_uri(), PHONE) == Visit()
@@ -261,14 +266,44 @@ def test_pages_without_solutions_lead_to_the_student_edition(tmp_path):
     assert [path.name for path in texts if told in path.read_text("utf-8", "replace")] == []
 
 
-def test_code_fits_its_column_on_a_laptop(browser, site):
+@pytest.mark.parametrize("viewport", [DESKTOP, LAPTOP], ids=["1280", "1440"])
+def test_code_fits_its_column(browser, site, viewport):
     # The style is one for all chapters, and so is the formatter's limit of 100 characters.
-    page = browser.new_page(viewport=LAPTOP)
-    page.goto(f"{site}/{CHAPTERS[-1]}.html")
+    page = browser.new_page(viewport=viewport)
+    page.goto(f"{site}/{CHAPTERS[1]}.html")  # with lines of 100 characters in folded cells
+    page.evaluate(OPEN_DEEPER)
+    page.evaluate(OPEN_CELLS)
     cells = page.locator("article .cell_input pre")
     assert cells.count() > 10
     assert cells.evaluate_all(SCROLLS) == []
+    size = cells.first.evaluate("element => parseFloat(getComputedStyle(element).fontSize)")
+    assert size >= 14
     page.close()
+
+
+def test_the_contents_of_a_page_are_beside_it_or_behind_a_button(browser, site):
+    page = browser.new_page(viewport=LAPTOP)
+    page.goto(f"{site}/{CHAPTERS[1]}.html")
+    contents, button = page.locator("nav.page-toc"), page.locator("button.secondary-toggle")
+    assert contents.is_visible() and not button.is_visible()
+    page.set_viewport_size(DESKTOP)
+    assert not contents.is_visible()
+    button.click()
+    assert contents.is_visible()
+    contents.locator("a").nth(1).click()  # leads there, and shuts the sheet over it
+    assert not contents.is_visible()
+    button.click()
+    page.keyboard.press("Escape")
+    assert not contents.is_visible()
+    page.close()
+
+
+def test_a_visit_sees_a_path_from_the_servers_root(browser, serve, tmp_path):
+    (tmp_path / "html").mkdir()
+    (tmp_path / "html" / "page.html").write_text('<script src="/_static/a.js"></script>', "utf-8")
+    base = serve(tmp_path)
+    seen = visit(browser, f"{base}/html/page.html", f"{base}/html", PHONE)
+    assert seen.outside == [f"{base}/_static/a.js"]
 
 
 def test_first_page_leads_to_the_book(browser, site):

@@ -237,6 +237,7 @@ PLANNED = [
     ("chapter_15_fine_tuning", []),
     ("chapter_15_model_choice", []),
     ("chapter_24_adaptation", []),
+    ("chapter_24_labels", []),
 ]
 
 

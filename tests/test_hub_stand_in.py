@@ -95,10 +95,13 @@ def test_what_is_not_there_has_the_clients_error(hub, api, folder, tmp_path):
 
 PUSH = """
 import sys
+from huggingface_hub import HfApi
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-for part in (AutoModelForSequenceClassification, AutoTokenizer):
-    part.from_pretrained(sys.argv[1]).push_to_hub("me/news", private=True)
+for version, folder in enumerate(sys.argv[1:], start=1):
+    for part in (AutoModelForSequenceClassification, AutoTokenizer):
+        part.from_pretrained(folder).push_to_hub("me/news", private=True)
+    HfApi().create_tag("me/news", tag=f"v{version}")
 """
 LOAD = """
 import json
@@ -138,10 +141,8 @@ def test_a_model_pushed_by_one_process_is_loaded_by_revision_in_another(hub, api
     card = tmp_path / "README.md"
     card.write_text(CARD)
     api.upload_file(repo_id="me/news", path_or_fileobj=card, path_in_repo="README.md")
-    run(PUSH, hub, tmp_path / "a", folder)
-    api.create_tag("me/news", tag="v1")
     other = small_classifier.save(tmp_path / "other", ("tech", "politics"))
-    run(PUSH, hub, tmp_path / "a", other)
+    run(PUSH, hub, tmp_path / "a", folder, other)
 
     found = json.loads(run(LOAD, hub, tmp_path / "b")[0])
     assert {row["label"] for row in found["v1"]} == {"business", "sport"}

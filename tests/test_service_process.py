@@ -73,6 +73,17 @@ def folder(tmp_path_factory):
     return small_classifier.save(tmp_path_factory.mktemp("models") / "small")
 
 
+def refuses_a_large_body_before_it_has_come(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.putrequest("POST", "/predict")
+    connection.putheader("Content-Length", str(2**30))
+    connection.endheaders()
+    connection.send(b" " * (2**20 + 1))  # of a gigabyte
+    answer = connection.getresponse()
+    assert answer.status == 413 and b"too_large" in answer.read()
+    connection.close()
+
+
 def test_it_answers_refuses_logs_and_ends(folder):
     with service(folder) as (port, process):
         status, health = ask(port, "GET", "/health")
@@ -86,6 +97,8 @@ def test_it_answers_refuses_logs_and_ends(folder):
             found, answer = ask(port, "POST", "/predict", body)
             assert found == status and json.loads(answer)["error"]["message"]
         assert ask(port, "GET", "/striker")[0] == 404
+        if POSIX:
+            refuses_a_large_body_before_it_has_come(port)
 
         # Connections that send nothing: beyond the limit, the answer comes at once and is 503.
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(32)]
@@ -115,24 +128,19 @@ def test_it_answers_refuses_logs_and_ends(folder):
         assert '"refused": "not_json"' in log and '"texts": 1' in log
 
 
-@pytest.mark.skipif(not POSIX, reason="the header is refused before the body is sent")
-def test_a_large_body_is_refused_before_it_has_come(folder):
-    with service(folder) as (port, _):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.putrequest("POST", "/predict")
-        connection.putheader("Content-Length", str(2**30))
-        connection.endheaders()
-        connection.send(b" " * (2**20 + 1))  # of a gigabyte
-        answer = connection.getresponse()
-        assert answer.status == 413 and b"too_large" in answer.read()
-        connection.close()
-
-
-def test_a_wrong_model_or_port_is_told_in_one_line(folder):
+def test_a_wrong_model_is_told_in_one_line(monkeypatch, capsys):
     pytest.importorskip("uvicorn", reason="the service needs the extra serve")
-    process = start("--model", "no/such/folder")
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == 2 and "can't be loaded" in said and "Traceback" not in said
+    from examples.service import app
+
+    monkeypatch.setattr(app.logging, "basicConfig", lambda **_: None)  # not for the other tests
+    monkeypatch.setattr(sys, "argv", ["app", "--model", "no/such/folder"])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 2 and "can't be loaded" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(folder):
+    pytest.importorskip("uvicorn", reason="the service needs the extra serve")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import re
 import sys
 import warnings
@@ -41,11 +42,16 @@ def set_up(seed: int = 0) -> torch.device:
         raise ValueError(f"The seed is {seed}: expected a whole number from 0 to 2**32 - 1.")
     _enter_notebooks()
     _quieten()
-    import transformers
+    import numpy as np
+    import torch
 
     from helpers.teaching import plots
 
-    transformers.set_seed(seed)
+    # What transformers.set_seed does, which imports its trainer and peft for it: three seconds in
+    # chapters that need neither.
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)  # of all devices
     plots.use_style()
     _set_inline_figures()
     return _device()
