@@ -1,4 +1,4 @@
-"""Chapter 13, "What helps", fig-13-ablation: 13-ablation.json.
+"""Chapter 13, "Going deeper: what helps", fig-13-ablation: 13-ablation.json.
 
     python -m experiments.chapter_13_ablation
     python -m experiments.chapter_13_ablation --seeds 0 1 2   # more seeds of the first four

@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
     __doc__,
     writes=(FILE,),
     reads="the same sentences of a seed for joint and separate models, 375 updates in all for each",
-    searched="three learning rates for the joint model and for each task alone",
+    searched="three learning rates for the joint model and for each task alone, with even data",
     selected="the validation sets, with a seed (100) that isn't used again",
     test="accuracy and entity F1 of every run at the chosen rates",
     seeds=(0, 1, 2),

@@ -314,6 +314,51 @@ def test_first_page_leads_to_the_book(browser, site):
     page.close()
 
 
+# By its address a result leads to the entry's first line.
+@pytest.mark.parametrize(
+    ("query", "term"),
+    [
+        ("注意力", "attention"),
+        ("多头", "multi-head-attention"),
+        ("微调", "fine-tuning"),
+        ("tokeniser", "tokenizer"),
+        ("tokenizer", "tokenizer"),
+    ],
+)
+def test_the_search_leads_to_the_glossary(browser, site, query, term):
+    page, seen = opened(browser, f"{site}/search.html?q={query}", site, DESKTOP)
+    found = page.locator("#search-results li > a")
+    assert found.first.get_attribute("href") == f"book/glossary.html#term-{term}"
+    found.first.click()
+    page.wait_for_url(f"{site}/book/glossary.html*")
+    assert page.locator(f"dl.glossary dt#term-{term}").bounding_box()["y"] < DESKTOP["height"]
+    assert seen == Visit()
+    page.close()
+
+
+def test_the_search_takes_both_spellings_for_one(browser, site):
+    pages = []
+    for query in ("tokenisation", "tokenization"):
+        page, seen = opened(browser, f"{site}/search.html?q={query}", site, DESKTOP)
+        links = page.locator("#search-results li > a")
+        pages.append({link.get_attribute("href") for link in links.all()})
+        assert seen == Visit()
+        page.close()
+    assert pages[0] == pages[1]
+    assert "notebooks/02-subword-tokenization.html" in pages[0]
+
+
+def test_the_letters_of_the_glossary_need_no_script(browser, site):
+    page = browser.new_page(viewport=PHONE, java_script_enabled=False)
+    page.goto(f"{site}/book/glossary.html")
+    letters = page.locator(".letters a")
+    assert letters.count() > 20
+    letters.get_by_text("T", exact=True).click()
+    top = page.locator("h2", has_text=re.compile("^T")).bounding_box()["y"]
+    assert 0 <= top < PHONE["height"] / 2
+    page.close()
+
+
 def split_counts():
     """The rows of the data page's table of splits: {(function, class): counts}."""
     text = (ROOT / "book" / "data-and-licences.md").read_text("utf-8")

@@ -79,7 +79,7 @@ MEANINGS = {
     "so {cite:p}`bert,two`.": f"so ([Devlin et al., 2019]({BERT}); [A and B, 2020](https://b.org)).",
     "{eq}`eq-a` and {numref}`fig-a`": "(11.1) and Fig. 11.2",
     "{numref}`fig-b`": f"[Fig. 8.1]({COLAB}/08-other.ipynb#scrollTo=c5)",
-    "{term}`loss`": f"[loss]({BLOB}/book/notation.md)",
+    "{term}`loss`": f"[loss]({BLOB}/book/glossary.md)",
     "`{eq}` of {eq}`eq-a`\n- {eq}`eq-a`\n  and {eq}`eq-a`": (
         "`{eq}` of (11.1)\n- (11.1)\n  and (11.1)"
     ),

@@ -171,6 +171,11 @@ BROKEN = {
     "widget state": (lambda nb: nb.metadata.update(widgets={}), "the state of widgets"),
     "version": (lambda nb: nb.metadata.language_info.update(version="3"), "version of Python"),
     "times": (lambda nb: nb.cells[3].metadata.update(execution={}), "stores execution times"),
+    "placeholder": (set_source(4, "see {{TABLE}}"), "cell 5 holds the placeholder {{TABLE}}"),
+    "placeholder in a figure": (
+        lambda nb: nb.cells[3].metadata["mystnb"]["image"].update(alt="{{ALT}}"),
+        "cell 4 holds the placeholder {{ALT}}",
+    ),
     "same id": (lambda nb: nb.cells[3].update(id=nb.cells[2].id), "two cells have the same"),
 }
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Dense
 from transformers import AutoTokenizer
 
+from helpers.data import assets
 from helpers.models.contrastive import PairEncoder
 from helpers.models.modernbert import ModernBert
 from helpers.pretrain import main
@@ -39,6 +42,19 @@ with torch.no_grad():
 result = SentenceTransformer(".", device="cpu").encode(gaps).tolist()""",
     "bbc-headlines": """from sentence_transformers import SentenceTransformer
 result = SentenceTransformer(".", device="cpu").encode(gaps).tolist()""",
+    "minilm-headlines": """from sentence_transformers import SentenceTransformer
+result = SentenceTransformer(".", device="cpu").encode(gaps).tolist()""",
+    "minilm-headlines, by hand": """import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+tokenizer, model = AutoTokenizer.from_pretrained("."), AutoModel.from_pretrained(".").eval()
+inputs = tokenizer(gaps, truncation=True, padding=True, return_tensors="pt")
+with torch.no_grad():
+    hidden, mask = model(**inputs).last_hidden_state, inputs["attention_mask"][..., None]
+mean = (hidden * mask).sum(1) / mask.sum(1)
+matrix = load_file("2_Dense/model.safetensors")["linear.weight"].float()
+vectors = mean + mean @ matrix.T
+result = (vectors / vectors.norm(dim=1, keepdim=True)).tolist()""",
     "sentences, by hand": """import torch
 from transformers import AutoModel, AutoTokenizer
 tokenizer, model = AutoTokenizer.from_pretrained("."), AutoModel.from_pretrained(".")
@@ -48,6 +64,7 @@ with torch.no_grad():
 mean = (hidden * mask).sum(1) / mask.sum(1)
 result = (mean / mean.norm(dim=1, keepdim=True)).tolist()""",
 }
+PROGRAMS["bbc-headlines, by hand"] = PROGRAMS["sentences, by hand"]
 
 
 def learn_the_words(objective, output, steps):
@@ -73,7 +90,17 @@ def folders(tmp_path_factory):
     tokenizer = AutoTokenizer.from_pretrained(found["mlm"])
     tokenizer("A call that must not be remembered.", truncation=True, max_length=4)
     encoder.save_pretrained(root / "sentences", tokenizer=tokenizer, max_length=READ)
-    return found | {"sentences": root / "sentences", "sentences, by hand": root / "sentences"}
+    minilm_with_matrix().save(str(root / "minilm"), create_model_card=False)
+    found |= {"sentences": root / "sentences", "minilm-headlines": root / "minilm"}
+    both = ("sentences", "bbc-headlines", "minilm-headlines")
+    return found | {f"{name}, by hand": found[name] for name in both}
+
+
+def minilm_with_matrix():
+    """Chapter 10's recipe: MiniLM, the mean, the trained matrix that comes with the book."""
+    transformer, pooling, normalize = SentenceTransformer(str(assets.path("minilm")), device="cpu")
+    dense = Dense.load(str(CHECKPOINTS / "minilm-headlines"))
+    return SentenceTransformer(modules=[transformer, pooling, dense, normalize], device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +146,28 @@ def test_the_checkpoints_of_the_book_predict_the_same_in_transformers(results, f
     torch.testing.assert_close(theirs, logits, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["sentences", "sentences, by hand", "bbc-headlines"])
-def test_sentence_vectors_are_those_of_the_package(results, folders, name):
+@pytest.mark.parametrize("way", ["", ", by hand"], ids=["the library", "AutoModel"])
+@pytest.mark.parametrize("name", ["sentences", "bbc-headlines"])
+def test_sentence_vectors_are_those_of_the_package(results, folders, name, way):
+    name += way
     tokenizer = AutoTokenizer.from_pretrained(folders[name])
-    assert tokenizer.model_max_length == (96 if name == "bbc-headlines" else READ)
+    assert tokenizer.model_max_length == (96 if name.startswith("bbc-headlines") else READ)
     batch = tokenizer(GAPS, truncation=True, padding=True, return_tensors="pt")
     encoder = PairEncoder(ModernBert.from_pretrained(folders[name], head=False)).eval()
     with torch.no_grad():
         vectors = encoder.embed(**batch)
     theirs = torch.tensor(results[name])
     torch.testing.assert_close(theirs, vectors, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["", ", by hand"], ids=["the library", "AutoModel"])
+def test_the_tuned_minilm_of_chapter_10_gives_the_same_vectors_elsewhere(results, way):
+    expected = minilm_with_matrix().encode(GAPS, convert_to_tensor=True)  # (2, 384)
+    theirs = torch.tensor(results[f"minilm-headlines{way}"])
+    torch.testing.assert_close(theirs, expected, rtol=0, atol=1e-5)
+    untuned = SentenceTransformer(str(assets.path("minilm")), device="cpu")
+    apart = (untuned.encode(GAPS, convert_to_tensor=True) - expected).abs().max()
+    assert apart > 1e-2, "the matrix must change the vectors, or its place proves nothing"
 
 
 def test_sentence_vectors_are_those_of_the_model_that_was_saved(folders):

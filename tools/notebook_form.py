@@ -31,6 +31,7 @@ from helpers.teaching import environment
 device = environment.set_up(seed=0)"""
 
 MACHINE_PATH = re.compile(r"(?<![\w/.:~-])/(?:home|Users|root|work|tmp|mnt|var)/[\w.-]+|\b[A-Z]:\\")
+PLACEHOLDER = re.compile(r"\{\{\w+\}\}")
 PROGRESS_BAR = re.compile(r"\d+%\|.*\||\d\s?(?:it|ex|examples)/s\b|\r(?!\n)")
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*$", re.MULTILINE)
 FENCED = re.compile(r"^(`{3,}|~{3,})(?!`).*?^\1`*\s*$", re.MULTILINE | re.DOTALL)
@@ -253,6 +254,17 @@ def metadata(notebook: NotebookNode) -> list[str]:
     return findings
 
 
+def placeholders(notebook: NotebookNode) -> list[str]:
+    """Markdown and metadata have no {{NAME}} that somebody meant to fill in."""
+    found = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        shown = str(cell.metadata) + (cell.source if cell.cell_type == "markdown" else "")
+        found += [
+            f"cell {number} holds the placeholder {it[0]}" for it in PLACEHOLDER.finditer(shown)
+        ]
+    return found
+
+
 def findings(notebook: NotebookNode, folder: Path, url: str, *, chapter: bool = True) -> list[str]:
     """Return everything that is wrong with a notebook's form.
 
@@ -274,6 +286,7 @@ def findings(notebook: NotebookNode, folder: Path, url: str, *, chapter: bool = 
         alternative_texts,
         numbered_figures,
         metadata,
+        placeholders,
     ):
         found += check(notebook)
     return found

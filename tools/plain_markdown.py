@@ -287,7 +287,7 @@ def _role(token: Token, page: Page) -> str:
             return label.number
         return f"[{label.number}]({_address('#' + content, page)})"
     if name == "term":
-        return f"[{content}]({_address('../book/notation.md', page)})"
+        return f"[{content}]({_address('../book/glossary.md', page)})"
     raise MystError(f"the role {{{name}}} is not known")
 
 

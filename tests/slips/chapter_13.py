@@ -26,7 +26,41 @@ SLIPS = [
             # Every I- of a type becomes B-.
             return ["B" + tag[1:] if tag != "O" else tag for tag in tags]
         """,
-        "An I- that continues nothing begins an entity",
+        "Only the first word",
+    ),
+    (
+        "to_iob2",
+        """
+        def to_iob2(tags):
+            pairs = zip(["O", *tags], tags)
+            return ["B" + t[1:] if before == "O" and t != "O" else t for before, t in pairs]
+        """,
+        "of another type than the tag before",
+    ),
+    (
+        "to_iob2",
+        """
+        def to_iob2(tags):
+            converted, before = [], "O"
+            for tag in tags:
+                mark = "I" if before[2:] == tag[2:] else "B"  # a B- of the same type is lost
+                converted.append(tag if tag == "O" else mark + tag[1:])
+                before = tag
+            return converted
+        """,
+        "keep it",
+    ),
+    (
+        "to_iob2",
+        """
+        def to_iob2(tags):
+            converted = tags[:1]  # the first one stays as it is
+            for before, tag in zip(tags, tags[1:]):
+                begins = tag != "O" and before[2:] != tag[2:]
+                converted.append("B" + tag[1:] if begins else tag)
+            return converted
+        """,
+        "Nothing stands before the first word",
     ),
     (
         "to_iob2",

@@ -29,7 +29,61 @@ SLIPS = [
             (a1, b1), (a2, b2) = old, new
             return weight - b1 @ a1 + b2 @ a2  # without the scale
         """,
-        "Each update is scaled by alpha over its own rank",
+        "The scale is missing",
+    ),
+    (
+        "switch",
+        """
+        def switch(weight, old, new, alpha):
+            (a1, b1), (a2, b2) = old, new
+            return weight + alpha * (b2 @ a2 - b1 @ a1)  # not divided by the rank
+        """,
+        "The scale is alpha over the rank",
+    ),
+    (
+        "switch",
+        """
+        def switch(weight, old, new, alpha):
+            (a1, b1), (a2, b2) = old, new
+            return weight + alpha / len(a1) * (b2 @ a2 - b1 @ a1)
+        """,
+        "may have different ranks",
+    ),
+    (
+        "switch",
+        """
+        def switch(weight, old, new, alpha):
+            (a1, b1), (a2, b2) = old, new
+            return weight + alpha / len(a2) * (b2 @ a2 - b1 @ a1)
+        """,
+        "may have different ranks",
+    ),
+    (
+        "switch",
+        """
+        def switch(weight, old, new, alpha):
+            a, b = new
+            return weight + alpha / len(a) * b @ a
+        """,
+        "The old update is still in",
+    ),
+    (
+        "switch",
+        """
+        def switch(weight, old, new, alpha):
+            a, b = old
+            return weight - alpha / len(a) * b @ a
+        """,
+        "The new update isn't in",
+    ),
+    (
+        "switch",
+        """
+        def switch(weight, old, new, alpha):
+            (a1, b1), (a2, b2) = old, new
+            return weight + alpha / len(a1) * b1 @ a1 - alpha / len(a2) * b2 @ a2
+        """,
+        "Look at the signs",
     ),
     (
         "switch",
