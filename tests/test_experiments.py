@@ -220,6 +220,7 @@ def as_chapter(number):
 
 
 PLANNED = [
+    ("chapter_01_copy", []),
     ("chapter_01_same_budget", []),
     ("chapter_05_parts", []),
     ("chapter_08_few_labels", []),
