@@ -20,7 +20,7 @@ EXPERIMENT = Experiment(
     reads="the question, with the whole passage and without it",
     searched="nothing: one prompt each, greedy, at most 20 tokens",
     selected="nothing",
-    test="read once: the first 30 questions with an answer and the first 10 without one",
+    test="read once: the first 24 questions with an answer and the first 8 without one",
 )
 
 
@@ -31,8 +31,8 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(folder).to(c.device).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     rows = [row for row in c.data["test"] if row["source"] == 1]
-    answerable = [row for row in rows if row["answers"]["text"]][:30]
-    without = [row for row in rows if not row["answers"]["text"]][:10]
+    answerable = [row for row in rows if row["answers"]["text"]][:24]
+    without = [row for row in rows if not row["answers"]["text"]][:8]
     asked = {row["id"]: row for row in answerable + without}
 
     @torch.inference_mode()

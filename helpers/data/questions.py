@@ -51,9 +51,7 @@ def extractive() -> DatasetDict:
         AssetError: the files are not cached whole and cannot be fetched.
     """
     readers = (_quac, _disfl_qa, _narrative_qa)
-    rows = [
-        row | {"source": number} for number, reader in enumerate(readers) for row in reader()
-    ]
+    rows = [row | {"source": number} for number, reader in enumerate(readers) for row in reader()]
     seen: dict[str, int] = {}
     for row in rows:
         row["title"] = _title(SOURCES[row["source"]], row["context"])
