@@ -2,9 +2,9 @@
 
     python -m experiments.chapter_17_reader
 
-The chapter's recipe on 2,000 windows of training passages, once, with LoRA. A row a seed, with
-what the reader answers to validation and test questions, and by how much it prefers that to no
-answer; the chapter chooses the threshold and scores. The matrices of the first seed are kept.
+The chapter's recipe on all windows of its 594 training questions, once, with LoRA. A row a seed,
+with what the reader answers to validation and test questions, and by how much it prefers that to
+no answer; the chapter chooses the threshold and scores. The matrices of the first seed are kept.
 """
 
 import json
@@ -26,11 +26,10 @@ EXPERIMENT = Experiment(
     "the best-sentence baselines sentence by sentence",
     searched="nothing for the reader: one pass, batches of 8, LoRA of rank 16 on all linear "
     "layers inside and a learning rate of 0.001; nothing for the baselines; a threshold for each",
-    selected="the threshold by the mean F1 of 120 validation questions",
-    test="240 questions, answered once by each finished reader",
+    selected="the threshold by the mean F1 of 85 validation questions",
+    test="170 questions, answered once by the finished reader",
     seeds=(0,),
 )
-WINDOWS = 2000
 SETTINGS = ("base_model_name_or_path", "inference_mode", "lora_alpha", "modules_to_save")
 SETTINGS += ("peft_type", "r", "target_modules", "task_type")  # of LoRA, to be kept
 
@@ -38,7 +37,7 @@ SETTINGS += ("peft_type", "r", "target_modules", "task_type")  # of LoRA, to be 
 def main() -> None:
     arguments = EXPERIMENT.parser(rows=True).parse_args()
     c = definitions("17")
-    windows = c.for_training(c.data["train"]).select(range(WINDOWS))
+    windows = c.for_training(c.learned)
 
     def run(seed: int) -> Row:
         started = time.perf_counter()
