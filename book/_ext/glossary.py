@@ -31,7 +31,7 @@ class ChineseTerms(SphinxTransform):
     Sphinx takes what stands behind the colon as the letter under which the index lists the word.
     """
 
-    default_priority = 500  # before the index and the labels are read, at 850
+    default_priority = 800  # behind the quotation marks, 750, and before the index is read, 850
 
     def apply(self, **kwargs):
         for glossary in self.document.findall(addnodes.glossary):

