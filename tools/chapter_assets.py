@@ -15,7 +15,7 @@ from tools.set_address import ROOT
 
 # Row of the table under "What this chapter needs".
 NEEDS = re.compile(r"^\| models and data \|(.*)\|$", re.MULTILINE)
-USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|corpora\.(\w+)\(""")
+USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|(?:corpora|parallel)\.(\w+)\(""")
 
 
 def needed(notebook: NotebookNode) -> set[str]:
@@ -26,7 +26,7 @@ def needed(notebook: NotebookNode) -> set[str]:
 
 
 def used(notebook: NotebookNode) -> set[str]:
-    """The assets that its code asks for, by name or through a function of `corpora`."""
+    """The assets that its code asks for, by name or through a corpus's function."""
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     names = {asset or corpus.replace("_", "-") for asset, corpus in USES.findall(code)}
     return names & assets.ASSETS.keys()
