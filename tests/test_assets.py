@@ -194,6 +194,23 @@ def test_an_sdist_is_downloaded_without_running_its_code(root, index, tmp_path):
     assert not ran.exists()
 
 
+def test_a_wheel_of_one_platform_is_fetched_on_any(root, index, tmp_path):
+    members = {f"tiny_binary/{name}": content for name, content in FILES.items()}
+    info = "tiny_binary-1.0.dist-info"
+    tag = "cp38-abi3-manylinux2014_s390x"
+    members |= {
+        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: tiny-binary\nVersion: 1.0\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n".encode(),
+        f"{info}/RECORD": b"",
+    }
+    wheel = make_zip(index / f"tiny_binary-1.0-{tag}.whl", members)
+    asset = asset_for(wheel, "binary", "tiny-binary", ("tiny_binary/*",))
+    with pytest.raises(AssetError, match="tiny-binary"):
+        cache.fetch(asset)  # no machine of this book's is an s390x
+    elsewhere = dataclasses.replace(asset, platform="manylinux2014_s390x")
+    assert (cache.fetch(elsewhere) / "config.json").read_bytes() == FILES["config.json"]
+
+
 def test_leftovers_of_a_killed_run_are_removed(root, tiny, from_disk):
     (root / ".tiny-1.0-killed").mkdir(parents=True)
     (root / ".tiny-1.0-killed" / "half").write_bytes(b"x")

@@ -21,10 +21,8 @@ SOURCES = {"A", "D", "AD", "H", "†"}
 # Explained by no chapter yet.
 AWAITED = {
     "DPO",
-    "exact match",
     "hallucination",
     "parallel corpus",
-    "question answering",
     "reference",
     "retrieval-augmented generation",
     "RLHF",

@@ -15,7 +15,7 @@ from tools.set_address import ROOT
 
 # Row of the table under "What this chapter needs".
 NEEDS = re.compile(r"^\| models and data \|(.*)\|$", re.MULTILINE)
-USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|corpora\.(\w+)\(""")
+USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|(?:corpora|parallel)\.(\w+)\(""")
 QUESTIONS = re.compile(r"\bquestions\.(?:extractive|boolq)\(")  # of helpers.data.questions
 
 

