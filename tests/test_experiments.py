@@ -226,6 +226,7 @@ PLANNED = [
     ("chapter_08_few_labels", []),
     ("chapter_08_nsp", []),
     ("chapter_10_contrastive", ["sweep"]),
+    ("chapter_10_reranker", []),
     ("chapter_11_few_labels", []),
     ("chapter_11_heads", []),
     ("chapter_11_recipe", []),
