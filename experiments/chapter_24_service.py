@@ -10,7 +10,7 @@ int8 by PyTorch, ONNX Runtime, and int8 by ONNX Runtime. Three parts of the file
 - quality: right answers and agreement with the first form on all test articles, 64 pieces.
 - long: every fourth test article, read in four ways.
 
-Half an hour on one core. The machine is in `experiments/log.jsonl`; other work ran on it, so
+Twenty minutes on one core. The machine is in `experiments/log.jsonl`; other work ran on it, so
 only ratios within a round mean anything.
 """
 

@@ -136,7 +136,8 @@ def test_a_wrong_model_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["app", "--model", "no/such/folder"])
     with pytest.raises(SystemExit) as ended:
         app.main()
-    assert ended.value.code == 2 and "can't be loaded" in capsys.readouterr().err
+    said = "".join(capsys.readouterr())
+    assert ended.value.code == 2 and "can't be loaded" in said and "Traceback" not in said
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(folder):
