@@ -16,7 +16,7 @@ FAST ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env assets book test lab serve demo execute editions times lint format portability colab stress bench gpu-check address lock clean
+.PHONY: help env assets book test lab serve demo execute editions pictures times lint format portability colab stress bench gpu-check address lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ execute: $(READY) ## run the notebooks in place (NB=11 for one), with clean diff
 
 editions: $(READY) ## make the notebooks of editions/ (Colab, students) from the chapters
 	@$(BIN)/python -m tools.editions
+
+pictures: $(READY) ## draw the first page's picture from the stored results
+	@$(BIN)/python -m tools.first_picture
 
 times: $(READY) ## write the chapters' reading times into them, the README and the first page
 	@$(BIN)/python -m tools.reading_time --write

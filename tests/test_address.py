@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tools.set_address import FILES, HOST, ROOT, configured_url, set_address
+from tools.set_address import FILES, HOST, ROOT, configured_url, set_address, site
 
 SLUG = configured_url().removeprefix(HOST)
 NEW = "https://github.com/ada/book-2"
@@ -51,7 +51,12 @@ def test_setting_the_address_changes_it_everywhere_and_nothing_else(project):
     assert configured_url(project) == NEW
     for path, old in before.items():
         if path != odd:
-            assert path.read_bytes() == old.replace(SLUG.encode(), b"ada/book-2"), path
+            new = old.replace(SLUG.encode(), b"ada/book-2")
+            if path.name == "_config.yml":
+                new = new.replace(site(HOST + SLUG).encode(), b"ada.github.io/book-2")
+                prefix = f"prefix: /{SLUG.split('/')[1]}/"
+                new = new.replace(prefix.encode(), b"prefix: /book-2/")
+            assert path.read_bytes() == new, path
 
 
 def test_set_again_or_by_way_of_a_shorter_address_it_is_the_same(project):

@@ -1,7 +1,8 @@
 """Set the project's public address everywhere: `make address URL=https://github.com/owner/repo`.
 
-The address stands in `_config.yml`. The README, the citation, the package's metadata, the
-set-up page and the notebooks' first cell repeat it, because each is read without the others.
+The address stands in `_config.yml`, with that of the site that GitHub Pages makes of it. The
+README, the citation, the package's metadata, the set-up page and the notebooks' first cell repeat
+it, because each is read without the others.
 """
 
 import re
@@ -33,10 +34,24 @@ def set_address(url: str, root: Path = ROOT) -> None:
             f"{url!r} is not the page of a repository. Expected its address as in "
             "make address URL=https://github.com/ada/pretrained-language-models"
         )
-    old, new = (address.removeprefix(HOST).encode() for address in (configured_url(root), url))
+    old, new = configured_url(root), url
     for path in (path for pattern in FILES for path in root.glob(pattern)):
         content = path.read_bytes()  # so that line ends stay as they are
-        path.write_bytes(re.sub(re.escape(old) + rb"(?![\w-])", new, content))
+        # The repository's page, then its site; a site's links may begin at the host's root.
+        for part in (lambda address: address.removeprefix(HOST), site, _site_path):
+            mark = rb"(?![\w-])"
+            content = re.sub(re.escape(part(old).encode()) + mark, part(new).encode(), content)
+        path.write_bytes(content)
+
+
+def site(url: str) -> str:
+    """Where GitHub Pages shows a repository's book: "ada.github.io/book" for ".../Ada/book"."""
+    owner, name = url.removeprefix(HOST).split("/")
+    return f"{owner.lower()}.github.io/{name}"
+
+
+def _site_path(url: str) -> str:
+    return f"notfound_urls_prefix: /{url.rsplit('/', 1)[1]}"
 
 
 if __name__ == "__main__":
