@@ -74,7 +74,6 @@ def draw(theme: str) -> str:
             ax.fill_between(
                 rows["labels"], rows["low"], rows["high"], color=colour, alpha=0.15, lw=0
             )
-            place = ENDS[name]
             ax.annotate(
                 label,
                 (100, rows["mean"].iloc[-1]),
