@@ -234,6 +234,8 @@ def test_the_numbers_are_the_chapters(name):
         if not any(abs(round(other, decimals) - value) < 1e-9 for other in known):
             unknown.add(number)
     assert not unknown
+    for share in re.findall(r"(?<![\w.,])(\d+) %", said):
+        assert re.search(rf"(?<![\d.,]){share}(\.0)?(\s|\\,)*\\?%", source), f"{share} %"
 
 
 def test_the_routes_have_every_chapter_and_their_minutes():
