@@ -19,7 +19,12 @@ from tools.editions import read_book
 from tools.set_address import ROOT, configured_url
 
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-FILES = [chapter["file"] for part in CONTENTS["parts"] for chapter in part["chapters"]]
+FILES = [
+    page["file"]
+    for part in CONTENTS["parts"]
+    for chapter in part["chapters"]
+    for page in (chapter, *chapter.get("sections", ()))
+]
 PAGES = [CONTENTS["root"], *FILES]
 NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]
 CHAPTERS = [name for name in NOTEBOOKS if name[10:12].isdigit()]  # those with a number

@@ -18,7 +18,13 @@ from tools.set_address import ROOT
 TEACHING = ROOT / "book" / "teaching"
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["parts"]
 FILES = [chapter["file"] for part in CONTENTS for chapter in part["chapters"]]
-CHAPTERS = [Path(file).name for file in FILES if re.match(r"notebooks/\d\d-", file)]
+# Chapters whose guide isn't written yet, by number.
+AWAITED = {"18", "19", "20"}
+CHAPTERS = [
+    Path(file).name
+    for file in FILES
+    if re.match(r"notebooks/\d\d-", file) and Path(file).name[:2] not in AWAITED
+]
 INDEX = (TEACHING / "index.md").read_text("utf-8")
 SECTIONS = [
     *("Goals", "Before class", "Plan for 45 minutes", "Plan for 90 minutes"),
@@ -158,7 +164,7 @@ def must_run(name):
         if heading := re.fullmatch(r"- \[.+\]\(.+#([\w-]+)\)", line):
             anchor = heading[1]
         else:
-            cell = re.fullmatch(r"  - (`+)(.+?)\1(?:: (.+))?", line)
+            cell = re.fullmatch(r"  - (`+)(.+?)\1(?: \((.+)\))?", line)
             found.append((anchor, cell[2], (cell[3] or "").startswith(LONG)))
     return found
 
@@ -228,6 +234,8 @@ def test_the_numbers_are_the_chapters(name):
         if not any(abs(round(other, decimals) - value) < 1e-9 for other in known):
             unknown.add(number)
     assert not unknown
+    for share in re.findall(r"(?<![\w.,])(\d+) %", said):
+        assert re.search(rf"(?<![\d.,]){share}(\.0)?(\s|\\,)*\\?%", source), f"{share} %"
 
 
 def test_the_routes_have_every_chapter_and_their_minutes():
