@@ -45,11 +45,6 @@ def main() -> None:
             exec(training, names)
             exec(chapter["c00-score-code"], names)
             exec(chapter["c00-mcnemar"], names)
-            exec(chapter["c00-mcnemar"], names)
-            exec(chapter["c00-mcnemar"], names)
-            exec(chapter["c00-mcnemar"], names)
-            exec(chapter["c00-mcnemar"], names)
-            exec(chapter["c00-mcnemar"], names)
         return {
             "MiniLM": float(names["right"].mean()),
             "TF-IDF": float(names["linear_right"].mean()),

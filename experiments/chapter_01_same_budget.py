@@ -1,26 +1,27 @@
-"""Chapter 01, fig-01-curves and fig-01-reach: 01-same-budget.json.
+"""Chapter 01, fig-01-curves, fig-01-reach: 01-same-budget.json, 01-short-run.safetensors.
 
     python -m experiments.chapter_01_same_budget
 
 "short" trains one model with one seed for the chapter's own number of updates, measures it on the
 test articles, follows its gradient back through the text, and uses its states to classify articles
-with few labels. "language" does the same, but for the gradient, after two to three minutes of
-training on two CPU cores, and measures the model on the validation articles on the way. A row a
-run.
+with few labels; the weights of the first seed are kept, in half precision. "language" does the
+same, but for the gradient and the weights, after two to three minutes of training on two CPU cores,
+and measures the model on the validation articles on the way. A row a run.
 """
 
 import statistics
 from types import SimpleNamespace
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from experiments.common import RESULTS, Experiment, definitions, log
 
-FILE = RESULTS / "01-same-budget.json"
+FILE, WEIGHTS = RESULTS / "01-same-budget.json", RESULTS / "01-short-run.safetensors"
 EXPERIMENT = Experiment(
     __file__,
     __doc__,
-    writes=(FILE,),
+    writes=(FILE, WEIGHTS),
     reads="random blocks of 128 tokens of the training articles, the same for both networks",
     searched="each network's peak learning rate, coarsely, before; updates of equal time",
     selected="the validation articles",
@@ -59,7 +60,18 @@ def short(c: SimpleNamespace, model: str, seed: int) -> dict:
     network, row, losses, _ = trained(c, model, seed, c.UPDATES[model])
     reach = [float(f"{value:.3g}") for value in c.reach(network, c.streams["test"])]
     losses = [round(loss, 4) for loss in losses]
+    if seed == EXPERIMENT.seeds[0]:
+        keep(network, model)
     return row | {"losses": losses, "reach": reach}
+
+
+def keep(network: torch.nn.Module, model: str) -> None:
+    """Put a network's weights into the file of weights, beside the other one's."""
+    stored = load_file(WEIGHTS) if WEIGHTS.exists() else {}
+    stored = {key: value.clone() for key, value in stored.items()}  # the file is written anew
+    weights = {f"{model}.{key}": value.half().cpu() for key, value in network.state_dict().items()}
+    save_file(stored | weights, WEIGHTS)
+    WEIGHTS.chmod(0o644)
 
 
 def language(c: SimpleNamespace, model: str, seed: int) -> dict:

@@ -13,7 +13,6 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import sklearn.metrics
 import torch
 from matplotlib.axes import Axes
 
@@ -101,6 +100,8 @@ def confusion_matrix(
     Raises:
         ValueError: the two differ in length or are no class indices, or an index has no label.
     """
+    import sklearn.metrics  # noqa: PLC0415 - a second, which chapters without such a matrix save
+
     true, predicted = _array(true), _array(predicted)
     for name, values in {"true": true, "predicted": predicted}.items():
         if not set(values.ravel().tolist()) <= set(range(len(labels))):
