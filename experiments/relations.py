@@ -53,14 +53,15 @@ def draw() -> list[Row]:
         for split in SENTENCES
         for i, row in enumerate(corpus[split])
     ]
-    pool = [row for row in pool if is_prose(row["tokens"]) and candidate(row)["pairs"]]
+    pool = [row for row in pool if len(row["entities"]) >= 2 and is_prose(row["tokens"])]
     copies = cleaning.near_copies([" ".join(row["tokens"]) for row in pool])
     drawn = []
     for split, number in SENTENCES.items():
         documents: dict[int, list[Row]] = {}
         for i, row in enumerate(pool):
             if row["split"] == split:
-                documents.setdefault(row["document"], []).extend([row] * (i not in copies))
+                fit = i not in copies and candidate(row)["pairs"]
+                documents.setdefault(row["document"], []).extend([row] if fit else [])
         order = sorted(documents)
         generator = random.Random(SEED)
         generator.shuffle(order)
