@@ -6,6 +6,7 @@
     python -m experiments.relations disagreements  # what an adjudicator has to decide
     python -m experiments.relations decide FILE …  # decisions -> adjudication.jsonl, labels.jsonl
     python -m experiments.relations agreement   # agreement.json
+    python -m experiments.relations counts      # the data card's table
 
 All files stand in `notebooks/data/21-relations/`. An annotator's notes hold a line for each
 sentence: its id, and for each relation the number of the head, a letter and the number of the tail.
@@ -17,6 +18,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ PER_DOCUMENT = 2
 PILOT = 110  # documents of train whose sentences the guideline was made from
 SEED = 7
 BATCH = 50
+PAIRS = 6  # candidates of a sentence, at most: the ones whose entities are closest
 LETTERS = dict(zip("WCBLOXPVA", relations.LABELS, strict=True))
 Row = dict
 
@@ -79,8 +82,16 @@ def candidate(row: Row) -> Row:
         **{name: row[name] for name in ("split", "sentence", "document")},
         "sha256": relations.digest(row["tokens"]),
         "entities": row["entities"],
-        "pairs": relations.candidates(row["tokens"], row["entities"]),
+        "pairs": pairs(row["tokens"], row["entities"]),
     }
+
+
+def pairs(tokens: Sequence[str], spans: Sequence[tuple[int, int, str]]) -> list[list[int]]:
+    """The pairs of entities that are labelled, by number: the closest six with different words."""
+    words = [" ".join(tokens[start:end]).lower() for start, end, _ in spans]
+    every = [(i, j) for i, j in combinations(range(len(spans)), 2) if words[i] != words[j]]
+    closest = sorted(every, key=lambda pair: (spans[pair[1]][0] - spans[pair[0]][1], pair))
+    return [list(pair) for pair in sorted(closest[:PAIRS])]
 
 
 # Notes
@@ -179,9 +190,11 @@ def kappas(a: Sequence[str], b: Sequence[str], units: Sequence, draws: int = 100
     ]
     result = {}
     for name, (x, y) in views.items():
+        if name in relations.LABELS and not (x | y).any():
+            continue
         numbers = np.unique(np.concatenate([x, y]), return_inverse=True)[1].reshape(2, -1)
-        drawn = [kappa(*numbers[:, sample]) for sample in samples]
-        interval = np.nanquantile(drawn, [0.025, 0.975]).round(3).tolist()
+        drawn = np.array([kappa(*numbers[:, sample]) for sample in samples])
+        interval = np.quantile(drawn[~np.isnan(drawn)], [0.025, 0.975]).round(3).tolist()
         row = {"kappa": round(kappa(*numbers), 3), "interval": interval}
         row |= {"agree": int((x == y).sum()), "of": len(x)}
         if name != "all":
@@ -211,6 +224,17 @@ def agreement() -> Row:
             for name, x in (("a", a), ("b", b))
         },
     }
+
+
+def counts(labels: str) -> str:
+    """A table in Markdown: how many pairs of each split have each label."""
+    data = relations.conll_relations(FOLDER, labels)
+    lines = ["| label | train | validation | test | all |", "|---|---:|---:|---:|---:|"]
+    for number, label in enumerate([relations.NONE, *relations.LABELS]):
+        row = [list(data[split]["label"]).count(number) for split in SENTENCES]
+        lines.append(f"| {label} | {' | '.join(map(str, [*row, sum(row)]))} |")
+    row = [len(data[split]) for split in SENTENCES]
+    return "\n".join([*lines, f"| pairs | {' | '.join(map(str, [*row, sum(row)]))} |"])
 
 
 # Adjudication
@@ -299,6 +323,8 @@ def main() -> None:
             write("labels.jsonl", final)
         case "agreement", []:
             disk.write_file(FOLDER / "agreement.json", as_text(agreement()) + "\n")
+        case "counts", []:
+            print(counts("labels.jsonl"))
         case _:
             parser.error("no such step; see --help")
 

@@ -9,7 +9,6 @@ labelled.
 import hashlib
 import json
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
@@ -33,7 +32,6 @@ LABELS = {
     "alias": (ANY, ANY),
 }
 SYMMETRIC = ("opponent", "alias")  # their head is the entity that stands first
-PAIRS = 6  # candidates of a sentence, at most: the ones whose entities are closest
 
 
 def digest(tokens: Sequence[str]) -> str:
@@ -50,14 +48,6 @@ def entities(tags: Sequence[int]) -> list[tuple[int, int, str]]:
         elif tag.startswith("I-"):
             found[-1] = (found[-1][0], place + 1, found[-1][2])
     return found
-
-
-def candidates(tokens: Sequence[str], spans: Sequence[tuple[int, int, str]]) -> list[list[int]]:
-    """The pairs of entities that are labelled, by number: the closest six with different words."""
-    words = [" ".join(tokens[start:end]).lower() for start, end, _ in spans]
-    pairs = [(i, j) for i, j in combinations(range(len(spans)), 2) if words[i] != words[j]]
-    closest = sorted(pairs, key=lambda pair: (spans[pair[1]][0] - spans[pair[0]][1], pair))
-    return [list(pair) for pair in sorted(closest[:PAIRS])]
 
 
 def conll_relations(folder: str | Path, labels: str = "labels.jsonl") -> DatasetDict:
