@@ -383,7 +383,9 @@ def split_counts():
 
 def corpus_counts():
     """The same, counted in the corpora themselves."""
-    from helpers.data import corpora, parallel, questions
+    from experiments.events import FOLDER as events_folder
+    from experiments.relations import FOLDER as relations_folder
+    from helpers.data import corpora, events, parallel, questions, relations
 
     counts = {}
     splits = ("train", "validation", "test")
@@ -406,6 +408,15 @@ def corpus_counts():
         for number, name in enumerate(corpus["train"].features[column].names):
             row = f"questions.{function}()", name.replace("_", " ")
             counts[row] = [list(corpus[s][column]).count(number) for s in splits]
+    corpus = relations.conll_relations(relations_folder)
+    counts["conll_relations()", "pairs"] = [len(corpus[split]) for split in splits]
+    counts["conll_relations()", "a relation"] = [
+        sum(label != 0 for label in corpus[split]["label"]) for split in splits
+    ]
+    corpus = events.conll_events(events_folder)
+    counts["conll_events()", "sentences"] = [len(corpus[split]) for split in splits]
+    for event in events.SLOTS:
+        counts["conll_events()", event] = [list(corpus[s]["event"]).count(event) for s in splits]
     corpus = corpora.conll2003()
     counts["conll2003()", "all sentences"] = [len(corpus[split]) for split in splits]
     tags = corpus["train"].features["ner_tags"].feature
