@@ -3,6 +3,9 @@
 The book is built with every warning as an error.
 """
 
+import copy
+import functools
+import itertools
 import os
 import re
 import shutil
@@ -18,13 +21,21 @@ from bs4 import BeautifulSoup
 from tools.editions import read_book
 from tools.set_address import ROOT, configured_url
 
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
+from first_use import EVERYDAY, OTHERWISE
+
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-FILES = [
-    page["file"]
-    for part in CONTENTS["parts"]
-    for chapter in part["chapters"]
-    for page in (chapter, *chapter.get("sections", ()))
-]
+
+
+def files_of(entries):
+    """The files in a list of the contents, and below it."""
+    for entry in entries:
+        yield entry["file"]
+        yield from files_of(entry.get("sections", ()))
+
+
+FILES = [name for part in CONTENTS["parts"] for name in files_of(part["chapters"])]
 PAGES = [CONTENTS["root"], *FILES]
 NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]
 CHAPTERS = [name for name in NOTEBOOKS if name[10:12].isdigit()]  # those with a number
@@ -152,12 +163,20 @@ def visit(browser, url, base, viewport):
     return seen
 
 
+TAB_STOPS = """() => [...document.querySelectorAll(
+  'a[href], button, input, select, textarea, summary, [tabindex]')].filter(element =>
+  element.tabIndex >= 0 && !element.disabled && element.checkVisibility({visibilityProperty: true})
+).length"""
+
+
 # The slowest part of a visit is to typeset the formulas, so a page is opened once for all that is
 # asked of it. Three are opened once more, from a file, where a script may load nothing by itself,
 # and by a phone from the beginning.
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_whole_in_a_browser(browser, site, html, name):
     page, seen = opened(browser, f"{site}/{name}.html", site, DESKTOP)
+    if name in NOTEBOOKS:
+        assert page.evaluate(TAB_STOPS) <= 210
     page.evaluate(OPEN_DEEPER)
     assert look_at(page, seen) == Visit()
     if name in NOTEBOOKS:
@@ -358,6 +377,35 @@ def test_the_search_takes_both_spellings_for_one(browser, site):
     assert "notebooks/05-transformer-block.html" in british
 
 
+@pytest.mark.parametrize(
+    ("query", "address"),
+    [
+        ("class imbalance", "book/glossary.html#term-class-imbalance"),
+        ("rare classes", "notebooks/24-from-notebook-to-service.html#rare-classes"),
+        ("deployment", "book/glossary.html#term-deployment"),
+        ("deploy", "book/faq.html#how-do-i-deploy-server-browser-phone-how-fast-is-it-on-a-cpu"),
+        ("exact match", "book/glossary.html#term-exact-match"),
+        ("named entity", "book/glossary.html#term-entity"),
+        ("named entity recognition", "book/glossary.html#term-named-entity-recognition"),
+        ("causal_mask", "book/package/models.html#helpers.models.attention.causal_mask"),
+    ],
+)
+def test_the_search_shows_terms_then_titles_then_texts(browser, site, query, address):
+    assert found(browser, site, query)[0] == address
+
+
+def test_titles_stand_before_texts_and_the_package_stands_last(browser, site):
+    addresses = found(browser, site, "tokenizer")
+    sections = [place for place, address in enumerate(addresses) if "#a-tokenizer" in address]
+    texts = [place for place, address in enumerate(addresses) if "#" not in address]
+    names = [place for place, address in enumerate(addresses) if "#helpers." in address]
+    assert sections
+    assert max(sections) < min(names)
+    assert addresses.index("notebooks/13-named-entity-recognition.html") in texts
+    assert max(sections) < addresses.index("notebooks/13-named-entity-recognition.html")
+    assert max(texts) < min(names)
+
+
 def test_the_letters_of_the_glossary_need_no_script(browser, site):
     page = browser.new_page(viewport=PHONE, java_script_enabled=False)
     page.goto(f"{site}/book/glossary.html")
@@ -367,6 +415,108 @@ def test_the_letters_of_the_glossary_need_no_script(browser, site):
     top = page.locator("h2", has_text=re.compile("^T")).bounding_box()["y"]
     assert 0 <= top < PHONE["height"] / 2
     page.close()
+
+
+@functools.cache
+def article(html, name):
+    """A page's article, read once; whoever changes it takes a copy."""
+    return BeautifulSoup((html / f"{name}.html").read_text("utf-8"), "html.parser").article
+
+
+@functools.cache
+def anchors(html, name):
+    """The anchors on a page."""
+    return set(re.findall(r' id="([^"]+)"', (html / f"{name}.html").read_text("utf-8")))
+
+
+@pytest.fixture(scope="session")
+def term_links(html):
+    """{page: links to the glossary, made when the pages are written}."""
+    return {name: article(html, name).select("a.glossary-term") for name in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_leads_to_the_glossary_once_for_each_term(html, term_links, name):
+    addresses = [link["href"] for link in term_links[name]]
+    assert len(addresses) >= 25
+    assert len(set(addresses)) == len(addresses)
+    assert {address.partition("#")[2] for address in addresses} <= anchors(html, "book/glossary")
+
+
+def running_text(html, name):
+    """What a page says in its paragraphs and lists, without code, links and words in bold."""
+    page = copy.copy(article(html, name))
+    apart = ".cell_output, .solution, .admonition-title, table, figure, code, a, strong, .math, pre"
+    for element in page.select(apart):
+        element.replace_with(" | ")
+    for section in page.select("section[id^=further-reading]"):
+        section.decompose()
+    return "\n".join(paragraph.text for paragraph in page.select("p"))
+
+
+def test_a_term_that_no_chapter_links_is_used_in_none(html, term_links):
+    linked = {link["href"].partition("#")[2] for links in term_links.values() for link in links}
+    texts = "\n".join(running_text(html, name) for name in NOTEBOOKS)
+    used = {}
+    for definition in copy.copy(article(html, "book/glossary")).select("dl.glossary dd"):
+        terms = definition.find_previous_siblings(["dt", "dd"])
+        terms = list(itertools.takewhile(lambda node: node.name == "dt", terms))
+        if terms[-1]["id"] in linked:
+            continue
+        for term in terms:
+            term.select_one(".headerlink").decompose()
+            word = term.text.strip()
+            if word in {*EVERYDAY.split(), *OTHERWISE} or term.get("lang"):
+                continue
+            pattern = rf"(?<![\w-]){re.escape(word)}s?(?![\w-])"
+            if hits := re.findall(f".*{pattern}.*", texts):
+                used[word] = hits[0]
+    assert used == {}
+
+
+IMPORTED = re.compile(r"^from (helpers[\w.]*) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_what_a_cell_imports_leads_to_the_page_of_the_package(html, name):
+    page = article(html, name)
+    cells = [pre.text for pre in page.select(".cell_input pre")]
+    wanted = [
+        item.split()[0]
+        for cell in cells
+        for _, several, one in IMPORTED.findall(cell)
+        for item in (several or one).split(",")
+        if item.strip()
+    ]
+    links = page.select("a.imported")
+    assert [link.text for link in links] == wanted
+    for address in {link["href"] for link in links}:
+        file, _, anchor = address.removeprefix("../").partition("#")
+        assert anchor in anchors(html, file.removesuffix(".html"))
+
+
+def test_every_module_of_the_package_has_its_place(html):
+    pages = [name for name in FILES if name.startswith("book/package/")]
+    described = {
+        anchor.removeprefix("module-")
+        for name in pages
+        for anchor in anchors(html, name)
+        if anchor.startswith("module-helpers")
+    }
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "helpers").rglob("[!_]*.py")
+    }
+    assert described == modules - {"helpers.training.pretrain"}  # an old name
+
+
+def test_the_index_is_in_the_contents(html):
+    for name in ("genindex", *CHAPTERS[:2]):
+        page = BeautifulSoup((html / f"{name}.html").read_text("utf-8"), "html.parser")
+        (link,) = page.select(".bd-sidebar-primary nav a[href$='genindex.html'], nav .current > a")[
+            -1:
+        ]
+        assert link.text.strip() == "Index"
 
 
 def split_counts():

@@ -8,7 +8,8 @@ Behind a Chinese word stands the glossary that has it, or † for none:
       A weighted mean …
 
 The pages say to the browser which words are Chinese, and show the †. A search for one leads to its
-entry. It also knows that British and American endings are the same: tokeniser, tokenizer.
+entry. It also knows that British and American endings are the same: tokeniser, tokenizer. And it
+shows what it finds in the order of `search.js`.
 """
 
 import re
@@ -80,7 +81,22 @@ Stemmer = (English => function () {
     )
 
 
+def list_index(app, doctree):
+    """Put the index at the end of the contents, where `_toc.yml` may name files alone."""
+    toctrees = list(doctree.findall(addnodes.toctree))
+    if app.env.docname == app.config.root_doc and toctrees:
+        toctrees[-1]["entries"].append(("Index", "genindex"))
+
+
+def order_results(app, pagename, templatename, context, doctree):
+    """Load what orders the results, on the page that shows them."""
+    if pagename == "search":
+        app.add_js_file("search.js", loading_method="defer")
+
+
 def setup(app):
     app.add_transform(ChineseTerms)
+    app.connect("doctree-read", list_index, priority=400)  # before the contents are read, 500
+    app.connect("html-page-context", order_results)
     app.add_search_language(SearchWords)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
