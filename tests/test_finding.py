@@ -265,7 +265,7 @@ def test_a_cited_work_and_a_formula_have_previews(page):
     work(page).hover()
     preview(page).wait_for()
     assert "low-rank adaptation" in preview(page).inner_text()
-    page.locator("article a[href$='#equation-eq-energy']").hover()
+    page.locator("article a.reference[href$='#equation-eq-energy']").hover()
     page.wait_for_selector("#preview mjx-container")
     ids = page.evaluate("() => [...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))

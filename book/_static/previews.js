@@ -8,7 +8,8 @@ in previews-data.js, which is loaded at the first of them. */
   if (!("popover" in HTMLElement.prototype)) return;
 
   const root = new URL("..", document.currentScript.src).href;
-  const links = "article a:is([href*='#term-'], [href*='#equation-'], [href*='references.html#'])";
+  const links =
+    "article a.reference:is([href*='#term-'], [href*='#equation-'], [href*='references.html#'])";
   const box = document.createElement("div");
   box.id = "preview";
   box.className = "preview";

@@ -17,6 +17,7 @@ Sphinx's own search knows a section only by a query half as long as its title. *
       const holds = (word) => held.some((other) => other === word || other.startsWith(`${word}-`));
       if (!words.length || !words.every(holds)) continue;
       for (const [page, anchor] of places) {
+        if (anchor?.startsWith("solution-")) continue;
         const whole = titles[page] === title;
         const shown = whole ? title : `${titles[page]} &gt; ${title}`;
         const score = words.length / held.length + (whole ? 0.01 : 0);
