@@ -2,11 +2,10 @@
 
     python -m experiments.chapter_19_translator
 
-Trains the chapter's encoder-decoder on its English-Chinese messages: with label smoothing from
-several seeds, and without it from one. A row a run: how loss, accuracy and BLEU of validation
-messages went, and its translations of the test messages, greedy and with a beam of four. The
-first run also translates validation messages with other beams, and is kept, as the folder
-interface-translator.
+Trains the chapter's encoder-decoder on its English-Chinese messages. A row a run: how loss,
+accuracy and BLEU of validation messages went, and its translations of the test messages, greedy
+and with a beam of four. The first run also translates validation messages with other beams, and
+its network is kept.
 """
 
 import time
@@ -27,12 +26,13 @@ EXPERIMENT = Experiment(
     writes=(FILE, FOLDER),
     reads="the English message with numbered placeholders, on all sides; the network and the "
     "memory learn from the same training messages, the network without the longest 1 %",
-    searched="nothing for the network: batches of 64, a learning rate of 0.001, dropout 0.1 and "
+    searched="for the network two learning rates, 0.0015 and 0.0006, with 6,000 pieces, given up "
+    "after 1,500 updates at most; then 0.001 with 4,000 pieces, batches of 64, dropout 0.1 and "
     "8,000 updates; for the memory words or characters",
-    selected="the memory's features by the BLEU of validation messages; the last weights of each "
-    "run, and a beam of four with length penalty 1, set beforehand",
+    selected="all this on validation messages; the last weights of the run, and a beam of four "
+    "with length penalty 1, were set beforehand",
     test="2,316 messages of 82 components, translated once by each finished network",
-    seeds=(0, 1, 2),
+    seeds=(0,),
 )
 EVALUATIONS = 8  # in a run
 WATCHED, SEARCHED = 300, 400  # validation messages looked at then, and with each beam at the end
@@ -91,13 +91,13 @@ def main() -> None:
         minutes = round((time.perf_counter() - started) / 60, 1)
         marian = model.to_marian().eval()
         row = {"minutes": minutes, "rows": len(rows), "curve": curve}
-        if smoothing and seed == EXPERIMENT.seeds[0]:
+        if seed == EXPERIMENT.seeds[0]:
             keep(marian, tokenizer)
         test = c.data["test"]["source"]
         row["greedy"] = c.translate(marian, tokenizer, test)
         row["beam"] = c.translate(marian, tokenizer, test, beams=4)
         log("translated")
-        if smoothing and seed == EXPERIMENT.seeds[0]:
+        if seed == EXPERIMENT.seeds[0]:
             row["searched"] = [int(i) for i in order[:SEARCHED]]
             row["beams"] = []
             for beams, alpha in BEAMS:
@@ -113,8 +113,6 @@ def main() -> None:
         return row
 
     plan = [{"smoothing": 0.1, "seed": seed} for seed in arguments.seeds]
-    if EXPERIMENT.seeds[0] in arguments.seeds:
-        plan.append({"smoothing": 0.0, "seed": EXPERIMENT.seeds[0]})
     EXPERIMENT.fill(FILE, arguments, plan, run)
 
 
