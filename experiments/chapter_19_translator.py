@@ -64,9 +64,7 @@ def main() -> None:
         curve: list[Row] = []
 
         def watch(model: nn.Module) -> dict[str, float]:
-            found = evaluate(
-                model, watched_pieces, collate_fn=collate, compute_metrics=accuracy
-            )
+            found = evaluate(model, watched_pieces, collate_fn=collate, compute_metrics=accuracy)
             marian = model.to_marian().eval()
             texts = c.translate(marian, tokenizer, watched["source"])
             point = {"loss": round(found["loss"], 4), "accuracy": round(found["accuracy"], 4)}
