@@ -22,8 +22,6 @@ SOURCES = {"A", "D", "AD", "H", "†"}
 AWAITED = {
     "DPO",
     "hallucination",
-    "parallel corpus",
-    "reference",
     "retrieval-augmented generation",
     "RLHF",
     "SFT",
