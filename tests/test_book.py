@@ -378,7 +378,7 @@ def split_counts():
 
 def corpus_counts():
     """The same, counted in the corpora themselves."""
-    from helpers.data import corpora, parallel, questions
+    from helpers.data import corpora, parallel, questions, summaries
 
     counts = {}
     splits = ("train", "validation", "test")
@@ -401,6 +401,9 @@ def corpus_counts():
         for number, name in enumerate(corpus["train"].features[column].names):
             row = f"questions.{function}()", name.replace("_", " ")
             counts[row] = [list(corpus[s][column]).count(number) for s in splits]
+    for function, rows in (("xsum", "articles"), ("multi_lex_sum", "lawsuits")):
+        corpus = getattr(summaries, function)()
+        counts[f"summaries.{function}()", rows] = [len(corpus[split]) for split in splits]
     corpus = corpora.conll2003()
     counts["conll2003()", "all sentences"] = [len(corpus[split]) for split in splits]
     tags = corpus["train"].features["ner_tags"].feature

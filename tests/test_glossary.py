@@ -21,14 +21,10 @@ SOURCES = {"A", "D", "AD", "H", "†"}
 # Explained by no chapter yet.
 AWAITED = {
     "DPO",
-    "hallucination",
     "parallel corpus",
-    "reference",
     "retrieval-augmented generation",
     "RLHF",
     "SFT",
-    "summarisation",
-    "zero-shot learning",
 }
 
 

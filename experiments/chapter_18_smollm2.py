@@ -1,0 +1,79 @@
+"""Chapter 18, "Abstraction: asked and taught": 18-smollm2.json, smollm2-summaries.
+
+    python -m experiments.chapter_18_smollm2
+
+SmolLM2-Instruct writes a sentence about each test article of XSum: by prompt, by the same prompt
+without its chat format, and fine-tuned on training articles by LoRA and whole. A row a system with
+its texts; the matrices of LoRA, in half precision, go to `smollm2-summaries`.
+"""
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM
+
+from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definitions, log
+from helpers.hardware import has_native_bf16
+
+FILE, FOLDER = RESULTS / "18-smollm2.json", CHECKPOINTS / "smollm2-summaries"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE, FOLDER),
+    reads="the first sentences of an article, 150 words at most, on all sides",
+    searched="nothing: one prompt, and for each way of fine-tuning one learning rate",
+    selected="nothing: the last weights are kept",
+    test="100 articles, which each finished system summarises once",
+    seeds=(0,),
+)
+LEARNED = 320  # training articles, read once
+RATES = {"LoRA": 1e-3, "whole": 5e-5}
+
+
+def main() -> None:
+    parser = EXPERIMENT.parser(rows=True)
+    parser.add_argument("--learned", type=int, default=LEARNED, help="training articles")
+    parser.add_argument("--asked", type=int, default=None, help="test articles; default: all")
+    parser.add_argument("--systems", nargs="+", default=None, help="default: all")
+    arguments = parser.parse_args()
+    c = definitions("18")
+    fast = torch.bfloat16 if has_native_bf16(c.device) else torch.float32
+    articles = [" ".join(cut) for cut in c.read["test"]][: arguments.asked]
+    learned = [
+        c.chat_features(" ".join(cut), summary)
+        for cut, summary in zip(c.read["train"], c.xsum["train"]["summary"], strict=True)
+    ][: arguments.learned]
+
+    def load(dtype: torch.dtype) -> torch.nn.Module:
+        return AutoModelForCausalLM.from_pretrained(c.lm_folder, dtype=dtype).to(c.device)
+
+    def run(system: str, seed: int) -> Row:
+        prompts = [c.prompt_of(article) for article in articles]
+        if system == "no chat format":
+            prompts = [c.ASK + article + "\n\n" for article in articles]
+        if system in ("prompt", "no chat format"):
+            return {"test": c.write(load(fast).eval(), prompts)}
+        torch.manual_seed(seed)
+        model = load(torch.float32)
+        if system == "LoRA":
+            model = c.with_lora(model)
+        trainer = c.tuner(model, Dataset.from_list(learned), rate=RATES[system], seed=seed)
+        trainer.train()
+        losses = [at["loss"] for at in trainer.state.log_history if "loss" in at]
+        log(system, "losses", losses)
+        if system == "LoRA":
+            model.half().save_pretrained(FOLDER)  # its matrices alone
+            (FOLDER / "README.md").unlink(missing_ok=True)
+            model = model.float().merge_and_unload()
+        return {
+            "articles": len(learned),
+            "updates": trainer.state.global_step,
+            "losses": [round(loss, 3) for loss in losses],
+            "test": c.write(model.to(fast).eval(), prompts),
+        }
+
+    systems = arguments.systems or ["prompt", "LoRA", "whole", "no chat format"]
+    EXPERIMENT.fill(FILE, arguments, [{"system": s, "seed": 0} for s in systems], run)
+
+
+if __name__ == "__main__":
+    main()
