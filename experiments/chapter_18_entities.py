@@ -28,7 +28,7 @@ def main() -> None:
     c = definitions("18")
     true = c.asked["summary"]
     texts = {"true summary": list(true)} | c.extracted(c.read["test"], true)
-    texts |= {row["system"]: row["test"] for row in read(WRITTEN, [])}
+    texts |= {row["system"]: row["texts"] for row in read(WRITTEN, []) if row["part"] == "written"}
     tagger = definitions("13")
     model, _ = tagger.fine_tune(tagger.train_windows)
 
