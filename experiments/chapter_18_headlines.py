@@ -1,11 +1,10 @@
-"""Chapter 18, "The real run": 18-headlines.json.
+"""Chapter 18, "The longer run": 18-headlines.json.
 
     python -m experiments.chapter_18_headlines
 
 Trains the chapter's small encoder-decoder on all training headlines with its own
-`headline_trainer`, from random weights with three seeds, and once MiniLM as encoder and decoder.
-A row a model with the headlines that it writes for the test articles, and the mean scores of the
-validation articles.
+`headline_trainer`, from random weights. A row a seed with the headlines that the model writes for
+the test articles, and the mean scores of the validation articles.
 """
 
 import numpy as np
@@ -18,13 +17,12 @@ EXPERIMENT = Experiment(
     __doc__,
     writes=(FILE,),
     reads="the first sentences of an article, 60 words at most, on all sides",
-    searched="nothing: a learning rate and a number of passes for each kind of start",
+    searched="nothing: one learning rate and six passes",
     selected="nothing: the last weights are kept",
     test="200 articles, for which each finished model writes a headline once",
-    seeds=(0, 1, 2),
+    seeds=(1, 2),
 )
-PASSES = {"random": 6, "MiniLM": 3}
-RATES = {"random": 1e-3, "MiniLM": 2e-4}
+PASSES, RATE = 6, 1e-3
 N_TEST = 200
 
 
@@ -34,9 +32,8 @@ def main() -> None:
     parts = {name: c.features_of(c.news[name]) for name in ("train", "validation", "test")}
 
     def run(start: str, seed: int, passes: int) -> Row:
-        model = c.new_model(seed) if start == "random" else c.warm_started(seed)
         trainer = c.headline_trainer(
-            model, parts["train"], epochs=passes, rate=RATES[start], seed=seed
+            c.new_model(seed), parts["train"], epochs=passes, rate=RATE, seed=seed
         )
         trainer.train()
         losses = [at["loss"] for at in trainer.state.log_history if "loss" in at]
@@ -53,9 +50,7 @@ def main() -> None:
             "test": c.texts_of(written.predictions),
         }
 
-    plan = [{"start": "random", "seed": seed} for seed in arguments.seeds]
-    plan += [{"start": "MiniLM", "seed": 0}]
-    plan = [row | {"passes": PASSES[row["start"]]} for row in plan]
+    plan = [{"start": "random", "seed": s, "passes": PASSES} for s in arguments.seeds]
     EXPERIMENT.fill(FILE, arguments, plan, run)
 
 
