@@ -31,7 +31,7 @@ def main() -> None:
     c = definitions("18")
     parts = {name: c.features_of(c.news[name]) for name in ("train", "validation", "test")}
 
-    def run(start: str, seed: int, passes: int) -> Row:
+    def run(seed: int, passes: int) -> Row:
         trainer = c.headline_trainer(
             c.new_model(seed), parts["train"], epochs=passes, rate=RATE, seed=seed
         )
@@ -50,7 +50,7 @@ def main() -> None:
             "test": c.texts_of(written.predictions),
         }
 
-    plan = [{"start": "random", "seed": s, "passes": PASSES} for s in arguments.seeds]
+    plan = [{"seed": s, "passes": PASSES} for s in arguments.seeds]
     EXPERIMENT.fill(FILE, arguments, plan, run)
 
 
