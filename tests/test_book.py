@@ -538,7 +538,7 @@ def corpus_counts():
     """The same, counted in the corpora themselves."""
     from experiments.events import FOLDER as events_folder
     from experiments.relations import FOLDER as relations_folder
-    from helpers.data import corpora, events, parallel, questions, relations
+    from helpers.data import corpora, events, parallel, questions, relations, summaries
 
     counts = {}
     splits = ("train", "validation", "test")
@@ -570,6 +570,9 @@ def corpus_counts():
     counts["conll_events()", "sentences"] = [len(corpus[split]) for split in splits]
     for event in events.SLOTS:
         counts["conll_events()", event] = [list(corpus[s]["event"]).count(event) for s in splits]
+    for function, rows in (("xsum", "articles"), ("multi_lex_sum", "lawsuits")):
+        corpus = getattr(summaries, function)()
+        counts[f"summaries.{function}()", rows] = [len(corpus[split]) for split in splits]
     corpus = corpora.conll2003()
     counts["conll2003()", "all sentences"] = [len(corpus[split]) for split in splits]
     tags = corpus["train"].features["ner_tags"].feature

