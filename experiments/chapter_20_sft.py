@@ -34,6 +34,7 @@ EXPERIMENT = Experiment(
     test="the answers of 100 test conversations, and 100 validation questions of BoolQ",
     seeds=(0,),
 )
+KIND = ("method", "learned from")  # of runs that differ in their rate alone
 # What a stored adapter says of itself; an older peft doesn't know every setting of a newer one.
 SETTINGS = ["base_model_name_or_path", "inference_mode", "lora_alpha", "peft_type", "r"]
 SETTINGS += ["target_modules", "task_type"]
@@ -99,8 +100,10 @@ class Runs:
         row = {"minutes": round(minutes, 2), "losses": [round(x, 4) for x in losses]}
         row |= {"validation": round(sum(map(sum, nats)) / sum(map(len, nats)), 4)}
         row |= {"test": self.nats(model, self.test), "boolq": self.boolq(model)}
-        rows = [r for r in read(SFT, []) if r["method"] == "lora"]
-        if method == "lora" and all(row["validation"] <= r["validation"] for r in rows):
+        rows = [r for r in read(SFT, []) if all(r[k] == settings[k] for k in KIND)]
+        if (method, source) == ("lora", "answers") and all(
+            row["validation"] <= r["validation"] for r in rows
+        ):
             keep(model, ADAPTER)
         return row
 
