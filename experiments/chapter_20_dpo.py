@@ -41,8 +41,8 @@ def main() -> None:
     arguments = parser.parse_args()
     c = definitions("20")
     runs = Runs(c, *((8, 4) if arguments.small else (OPENINGS, TEST)))
-    if "pairs" not in read(FILE, {}):
-        EXPERIMENT.make(FILE, runs.pairs, "pairs")
+    if "drawn" not in read(FILE, {}):
+        EXPERIMENT.make(FILE, runs.draw, "drawn")
     plan = [{"method": "none", "beta": None, "seed": 0}, {"method": "dpo", "beta": 0.1, "seed": 0}]
     plan += [{"method": "dpo", "beta": beta, "seed": 0} for beta in BETAS if beta != 0.1]
     plan += [{"method": "better answers alone", "beta": None, "seed": 0}]
@@ -62,24 +62,22 @@ class Runs:
         # Autocast keeps its bfloat16 copies of weights that could be trained, and no others.
         return model.eval().requires_grad_(True)
 
-    def pairs(self) -> list[Row]:
-        """The place of each prompt, and the ids of a better and a worse answer to it."""
+    def draw(self) -> list[Row]:
+        """The place of each opening, and the ids of its answers."""
         c, model = self.c, self.start()
         with self.autocast():
             drawn = [
                 c.answers_to(model, self.prompts, seed=seed, **c.AS_IT_IS) for seed in range(DRAWN)
             ]
-        written = list(zip(*drawn, strict=True))
-        asked = sum(c.asks(ids) for answers in written for ids in answers)
-        ended = sum(ids[-1] == c.tokenizer.eos_token_id for row in written for ids in row)
-        print(f"{asked} of {len(written) * DRAWN} answers ask, {ended} end", flush=True)
-        places = list(range(len(self.prompts)))
-        return c.pairs_of(places, written)
+        return [
+            {"opening": i, "written": list(row)} for i, row in enumerate(zip(*drawn, strict=True))
+        ]
 
     def run(self, method: str, beta: float | None, seed: int) -> Row:
         c = self.c
-        stored = [p | {"prompt": self.prompts[p["prompt"]]} for p in read(FILE, {})["pairs"]]
-        stored = stored[:AT_MOST]
+        drawn = read(FILE, {})["drawn"]
+        prompts = [self.prompts[row["opening"]] for row in drawn]
+        stored = c.pairs_of(prompts, [row["written"] for row in drawn])[:AT_MOST]
         parts = [stored[i : i + BATCH] for i in range(0, len(stored), BATCH)]
         c.set_seed(seed)
         model = self.start()
