@@ -136,7 +136,7 @@ class Runs:
         model = self.model("instruct")
         with self.autocast():
             first, second = (
-                c.lean_to_a(model, [c.judge_prompt(p, a, b) for p, a, b in asked])
+                c.lean(model, [c.judge_prompt(p, a, b) for p, a, b in asked], "A", "B")
                 for asked in (
                     list(zip(prompts, ones, others, strict=True)),
                     list(zip(prompts, others, ones, strict=True)),

@@ -6,7 +6,7 @@ The first file holds what human answers cost SmolLM2 behind its own chat templat
 ones, the second what they cost after fine-tuning: LoRA and all weights, each at two rates, and LoRA
 on both speakers' turns. A row a run, with the loss of each token of the held-out answers and how a
 model leans, yes or no, on questions of BoolQ. The matrices of the best LoRA run are kept, in half
-precision: 2.4 MB. On one core with bfloat16 a run takes about five minutes.
+precision: 2.4 MB. On one core with bfloat16 a run takes about four minutes.
 """
 
 import json
@@ -22,16 +22,16 @@ from helpers.data import disk, questions
 TEMPLATE, SFT = RESULTS / "20-template.json", RESULTS / "20-sft.json"
 ADAPTER = CHECKPOINTS / "smollm2-chitchat"
 RATES = {"lora": (3e-4, 1e-3), "full": (3e-5, 1e-4)}
-UPDATES, BATCH = 32, 8
-VALIDATION, TEST, ASKED = 40, 100, 100  # conversations, conversations, questions of BoolQ
+UPDATES, BATCH = 24, 8
+VALIDATION, TEST, ASKED = 40, 80, 100  # conversations, conversations, questions of BoolQ
 EXPERIMENT = Experiment(
     __file__,
     __doc__,
     writes=(TEMPLATE, SFT, ADAPTER),
-    reads="the same 256 beginnings of conversations in the same order, at most 128 tokens each",
+    reads="the same 192 beginnings of conversations in the same order, at most 128 tokens each",
     searched="two learning rates for LoRA and two for all weights",
     selected="the loss on the answers of 40 validation conversations",
-    test="the answers of 100 test conversations, and 100 validation questions of BoolQ",
+    test="the answers of 80 test conversations, and 100 validation questions of BoolQ",
     seeds=(0,),
 )
 KIND = ("method", "learned from")  # of runs that differ in their rate alone
@@ -126,21 +126,13 @@ class Runs:
             found += [[round(-x, 3) for x in log_p[rows == i].tolist()] for i in range(size)]
         return found
 
-    @torch.inference_mode()
     def boolq(self, model: torch.nn.Module) -> list[float]:
         """log p(Yes) − log p(No) as the first token of the answer, without a passage."""
         c = self.c
-        yes, no = ([c.plain(word)[0]] for word in ("Yes", "No"))
-        leans = []
-        for start in range(0, len(self.asked), BATCH):
-            texts = self.asked["question"][start : start + BATCH]
-            prompts = [c.user(f"Answer yes or no: {text}?") for text in texts]
-            batch = c.as_batch([c.with_answer(p, word) for word in (yes, no) for p in prompts])
-            with self.autocast():
-                log_p = c.answer_log_probs(model, batch)
-            first, second = log_p.chunk(2)
-            leans += [round(x, 4) for x in (first - second).tolist()]
-        return leans
+        network = model.get_base_model() if isinstance(model, peft.PeftModel) else model
+        asked = [c.user(f"Answer yes or no: {text}?") for text in self.asked["question"]]
+        with self.autocast():
+            return [round(x, 4) for x in c.lean(network, asked, "Yes", "No")]
 
     @torch.inference_mode()
     def template(self, model: str, template: str) -> Row:
