@@ -20,13 +20,10 @@ PAGE = (ROOT / "book" / "glossary.md").read_text("utf-8")
 SOURCES = {"A", "D", "AD", "H", "†"}
 # Explained by no chapter yet.
 AWAITED = {
-    "DPO",
     "hallucination",
     "parallel corpus",
     "reference",
     "retrieval-augmented generation",
-    "RLHF",
-    "SFT",
     "summarisation",
     "zero-shot learning",
 }
