@@ -2,7 +2,7 @@
 
     python -m experiments.chapter_20_dpo
 
-The fine-tuned model of chapter_20_sft writes four answers to each of 200 openings; where one asks
+The fine-tuned model of chapter_20_sft writes four answers to each of 160 openings; where one asks
 something back and another doesn't, they are a pair. DPO learns from these pairs at three values
 of β, and as a baseline the better answers alone are learned. A row a run: what it writes to 80
 test openings, how likely that is to it and to the model it started from, and what the people's own
@@ -21,7 +21,7 @@ from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definition
 FILE = RESULTS / "20-dpo.json"
 ASKING = CHECKPOINTS / "smollm2-asks"
 BETAS, RATE = (0.03, 0.1, 0.5), 3e-4
-OPENINGS, DRAWN, AT_MOST, BATCH, TEST = 200, 4, 112, 8, 80
+OPENINGS, DRAWN, AT_MOST, BATCH, TEST = 160, 4, 96, 8, 80
 FIRST = 400  # training conversations from here on; those before it taught the model to chat
 EXPERIMENT = Experiment(
     __file__,

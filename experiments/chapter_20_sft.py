@@ -21,7 +21,7 @@ from helpers.data import disk, questions
 
 TEMPLATE, SFT = RESULTS / "20-template.json", RESULTS / "20-sft.json"
 ADAPTER = CHECKPOINTS / "smollm2-chitchat"
-RATES = {"lora": (3e-4, 1e-3), "full": (3e-5, 1e-4)}
+RATES = {"lora": (1e-3, 3e-4), "full": (3e-5, 1e-4)}
 UPDATES, BATCH = 24, 8
 VALIDATION, TEST, ASKED = 40, 80, 100  # conversations, conversations, questions of BoolQ
 EXPERIMENT = Experiment(
