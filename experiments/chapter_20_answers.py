@@ -2,7 +2,7 @@
 
     python -m experiments.chapter_20_answers
 
-The fine-tuned model answers 64 test openings by nine ways of decoding; a row a way. SmolLM2 as it
+The fine-tuned model answers 48 test openings by seven ways of decoding; a row a way. SmolLM2 as it
 was judges pairs of answers in both orders: people's own against those of another conversation,
 answers against themselves with a polite sentence more, and DPO's answers against those of the
 model it started from. Three models answer the chapter's lists of requests. On one core with
@@ -21,7 +21,7 @@ from helpers.data import assets
 
 DECODING, JUDGE = RESULTS / "20-decoding.json", RESULTS / "20-judge.json"
 BEHAVIOUR = RESULTS / "20-behaviour.json"
-OPENINGS, JUDGED, BATCH = 64, 60, 8
+OPENINGS, JUDGED, BATCH = 48, 48, 8
 EXPERIMENT = Experiment(
     __file__,
     __doc__,
@@ -36,12 +36,10 @@ SAMPLED = {"do_sample": True, "top_k": 0, "top_p": 1.0}
 WAYS = {
     "greedy": {"do_sample": False},
     "greedy, repetition penalty 1.3": {"do_sample": False, "repetition_penalty": 1.3},
-    "greedy, no 3-gram twice": {"do_sample": False, "no_repeat_ngram_size": 3},
     "temperature 0.5": SAMPLED | {"temperature": 0.5},
     "temperature 1": SAMPLED | {"temperature": 1.0},
     "temperature 1.5": SAMPLED | {"temperature": 1.5},
     "top-p 0.9": SAMPLED | {"temperature": 1.0, "top_p": 0.9},
-    "top-p 0.9, temperature 0.7": SAMPLED | {"temperature": 0.7, "top_p": 0.9},
     "generate's own top-k 50": {"do_sample": True, "temperature": 1.0},
 }
 PADDING = " That is a really great point, and I am so happy that you told me about it."

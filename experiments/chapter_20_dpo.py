@@ -2,9 +2,9 @@
 
     python -m experiments.chapter_20_dpo
 
-The fine-tuned model of chapter_20_sft writes four answers to each of 160 openings; where one asks
+The fine-tuned model of chapter_20_sft writes four answers to each of 128 openings; where one asks
 something back and another doesn't, they are a pair. DPO learns from these pairs at three values
-of β, and as a baseline the better answers alone are learned. A row a run: what it writes to 80
+of β, and as a baseline the better answers alone are learned. A row a run: what it writes to 64
 test openings, how likely that is to it and to the model it started from, and what the people's own
 answers cost. The matrices for the middle β are kept. On one core with bfloat16 about four
 minutes a run, and as much for the pairs.
@@ -20,8 +20,8 @@ from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definition
 
 FILE = RESULTS / "20-dpo.json"
 ASKING = CHECKPOINTS / "smollm2-asks"
-BETAS, RATE = (0.03, 0.1, 0.5), 3e-4
-OPENINGS, DRAWN, AT_MOST, BATCH, TEST = 160, 4, 96, 8, 80
+BETAS, RATE = (0.03, 0.1, 0.5), 5e-4
+OPENINGS, DRAWN, AT_MOST, BATCH, TEST = 128, 4, 64, 4, 64
 FIRST = 400  # training conversations from here on; those before it taught the model to chat
 EXPERIMENT = Experiment(
     __file__,
@@ -30,7 +30,7 @@ EXPERIMENT = Experiment(
     reads="the same pairs in the same order, one pass; the baseline their better halves alone",
     searched="three values of β, all of them shown; one learning rate",
     selected="nothing",
-    test="answers to 80 test openings, and what people answered there",
+    test="answers to 64 test openings, and what people answered there",
     seeds=(0,),
 )
 
