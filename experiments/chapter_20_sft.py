@@ -52,18 +52,14 @@ def main() -> None:
     plan = [{"method": "none", "learned from": "nothing", "rate": 0.0, "seed": 0}]
     plan += [lora | {"rate": RATES["lora"], "seed": 0}]
     EXPERIMENT.fill(SFT, arguments, plan, runs.sft)
-    EXPERIMENT.fill(
-        TEMPLATE, arguments, [{"model": "instruct"} | row for row in templates], runs.template
-    )
-
+    for model in ("instruct", "fine-tuned"):
+        plan = [{"model": model} | row for row in templates]
+        EXPERIMENT.fill(TEMPLATE, arguments, plan, runs.template)
     plan = [
         {"method": "full", "learned from": "answers", "rate": RATES["full"], "seed": 0},
         {"method": "lora", "learned from": "both speakers", "rate": RATES["lora"], "seed": 0},
     ]
     EXPERIMENT.fill(SFT, arguments, plan, runs.sft)
-    EXPERIMENT.fill(
-        TEMPLATE, arguments, [{"model": "fine-tuned"} | row for row in templates], runs.template
-    )
 
 
 class Runs:
