@@ -536,13 +536,15 @@ def corpus_counts():
     """The same, counted in the corpora themselves."""
     from experiments.events import FOLDER as events_folder
     from experiments.relations import FOLDER as relations_folder
-    from helpers.data import corpora, events, parallel, questions, relations, summaries
+    from helpers.data import corpora, dialogues, events, parallel, questions, relations, summaries
 
     counts = {}
     splits = ("train", "validation", "test")
     for language in parallel.LANGUAGES:
         pairs = parallel.interface_pairs(language)
         counts[f'interface_pairs("{language}")', "pairs"] = [len(pairs[s]) for s in splits]
+    chats = dialogues.chitchat()
+    counts["dialogues.chitchat()", "conversations"] = [len(chats[split]) for split in splits]
     for function, arguments in (
         ("bbc_news()", {}),
         ("movie_reviews()", {}),

@@ -20,10 +20,7 @@ PAGE = (ROOT / "book" / "glossary.md").read_text("utf-8")
 SOURCES = {"A", "D", "AD", "H", "†"}
 # Explained by no chapter yet.
 AWAITED = {
-    "DPO",
     "retrieval-augmented generation",
-    "RLHF",
-    "SFT",
 }
 
 

