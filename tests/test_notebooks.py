@@ -150,6 +150,12 @@ BROKEN = {
         lambda nb: nb.cells[3].metadata["mystnb"]["figure"].update(caption=" "),
         "cell 4 shows an image without metadata.mystnb.figure name and caption",
     ),
+    "a table beside a picture": (
+        lambda nb: nb.cells[3].outputs.append(
+            nbformat.v4.new_output("display_data", {"text/html": "<table></table>"})
+        ),
+        "cell 4 shows something beside its figure",
+    ),
     "picture never spoken of": (
         replace_source(0, "{numref}`fig-1-line`", "a figure"),
         "no text refers to cell 4's figure",

@@ -170,6 +170,9 @@ def numbered_figures(notebook: NotebookNode) -> list[str]:
             )
         elif f"{{numref}}`{name}`" not in text:
             findings.append(f"no text refers to cell {number}'s figure: {{numref}}`{name}`")
+        # Each would get the figure's name.
+        if sum("data" in output for output in cell.outputs) > 1:
+            findings.append(f"cell {number} shows something beside its figure: make two cells")
     return findings
 
 
