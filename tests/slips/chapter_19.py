@@ -70,6 +70,15 @@ SLIPS = [
         "best_of",
         """
         def best_of(log_p, lengths, alpha):
+            scores = [p / n**alpha for p, n in zip(log_p, lengths)]
+            return max(range(len(scores)), key=lambda i: (scores[i], i))
+        """,
+        "two that are equal",
+    ),
+    (
+        "best_of",
+        """
+        def best_of(log_p, lengths, alpha):
             return int(np.argmax(np.array(log_p) / np.array(lengths) ** alpha))
         """,
         "Right",
