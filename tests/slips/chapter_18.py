@@ -1,6 +1,6 @@
 """Usual slips in the exercises of chapter 18: the exercise, an answer, words of the message."""
 
-ORDER, CASE = "another order of the words", "capital letters and full stops"
+ORDER, CASE = "another order of the words", "capital letters for small ones"
 NOT, TWICE = 'a "not" that is put in', "each word is said twice"
 SLIPS = [
     ("18.1", "8 / 14", "the order counts"),
@@ -10,7 +10,7 @@ SLIPS = [
     ("18.1", "Fraction(2, 7)", "Right"),
     ("18.2", f"[{ORDER!r}, {CASE!r}, {NOT!r}]", "the precision changes"),
     ("18.2", f"[{ORDER!r}, {CASE!r}, {TWICE!r}]", "twice as many to divide by"),
-    ("18.2", f"[{ORDER!r}]", "case and punctuation first"),
+    ("18.2", f"[{ORDER!r}]", "capital letters first"),
     ("18.2", f"[{CASE!r}]", "have an order"),
     ("18.2", f"[{CASE!r}, {ORDER!r}]", "Right"),
     ("18.3", "46", "of the inputs"),
