@@ -28,7 +28,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 GLOSSARY = "book/glossary"
 CHAPTERS = "notebooks/"  # as the names of their pages begin
 PER_PARAGRAPH = 3
-PER_CORE = 30
+PER_CORE = 33
 EVERYDAY = """
 accumulation alignment block confidence containment context domain drift expectation feature gate
 head key leak margin memory merging piece pipeline precision query rank recall reference risk
