@@ -133,6 +133,12 @@ BROKEN = {
     "path on Windows": (set_source(4, "see C:\\data"), "machine path: C:\\"),
     "nothing to compare": (set_outputs(2), "is tagged nbval-check-output but has no output"),
     "mark in the code": (set_source(3, "# NBVAL_SKIP\nplot()"), "cell 4 has nbval's comment"),
+    "compared with a random name": (
+        lambda nb: nb.cells[2].outputs.append(
+            nbformat.v4.new_output("display_data", {"text/html": '<table id="T_0a1b2"></table>'})
+        ),
+        "draws its table's name anew",
+    ),
     "never compared": (set_count(2, None), "check-output but has no execution count"),
     "picture without words": (
         lambda nb: nb.cells[3].metadata.pop("mystnb"),

@@ -129,13 +129,24 @@ def checked_cells(notebook: NotebookNode) -> list[str]:
         for number, cell in _cells(notebook, "code")
         if re.search(r"^\s*#\s*NBVAL_", cell.source, re.MULTILINE)
     ]
-    return comments + [
-        f"cell {number} is tagged {CHECK_TAG} but has no "
-        + ("output" if cell.execution_count else "execution count")
-        for number, cell in _cells(notebook, "code")
-        if CHECK_TAG in cell.metadata.get("tags", ())
-        and not (cell.outputs and cell.execution_count)
-    ]
+    return (
+        comments
+        + [
+            f"cell {number} is tagged {CHECK_TAG} but has no "
+            + ("output" if cell.execution_count else "execution count")
+            for number, cell in _cells(notebook, "code")
+            if CHECK_TAG in cell.metadata.get("tags", ())
+            and not (cell.outputs and cell.execution_count)
+        ]
+        + [
+            f"cell {number} is tagged {CHECK_TAG}, and pandas' Styler draws its table's name anew"
+            for number, cell in _cells(notebook, "code")
+            if CHECK_TAG in cell.metadata.get("tags", ())
+            and any(
+                'id="T_' in output.get("data", {}).get("text/html", "") for output in cell.outputs
+            )
+        ]
+    )
 
 
 def alternative_texts(notebook: NotebookNode) -> list[str]:
