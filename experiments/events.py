@@ -22,7 +22,7 @@ from sklearn.metrics import cohen_kappa_score
 from experiments.common import NOTEBOOKS, as_text, to_json
 from experiments.relations import Row, is_prose, lines_of, marked
 from helpers.data import cleaning, corpora, disk, relations
-from helpers.data.events import SLOTS, _lines
+from helpers.data.events import SLOTS
 
 FOLDER = NOTEBOOKS / "data" / "21-events"
 # Sentences with one of these words; those of the second row hold two organisations as well.
@@ -155,7 +155,7 @@ def decide(lines: Sequence[str]) -> tuple[list[Row], list[Row]]:
 
 
 def read(name: str) -> list[Row]:
-    return _lines(FOLDER / name)
+    return relations.read_rows(FOLDER / name)
 
 
 def write(name: str, rows: Sequence[Row]) -> None:

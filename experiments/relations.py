@@ -13,7 +13,6 @@ sentence: its id, and for each relation the number of the head, a letter and the
 """
 
 import argparse
-import json
 import random
 import re
 from collections import Counter
@@ -289,7 +288,7 @@ def decide(lines: Sequence[str]) -> tuple[list[Row], list[Row]]:
 
 
 def read(name: str) -> list[Row]:
-    return [json.loads(line) for line in (FOLDER / name).read_text("utf-8").splitlines()]
+    return relations.read_rows(FOLDER / name)
 
 
 def write(name: str, rows: Sequence[Row]) -> None:

@@ -90,6 +90,16 @@ ROW = {
 }
 
 
+def test_a_sentence_without_a_row_of_labels_is_named(tmp_path):
+    for name in ("candidates.jsonl", "labels.jsonl"):
+        disk.write_file(tmp_path / name, (steps.FOLDER / name).read_text("utf-8"))
+    first, *others = (tmp_path / "labels.jsonl").read_text("utf-8").splitlines(keepends=True)
+    disk.write_file(tmp_path / "labels.jsonl", "".join(others))
+    gone = json.loads(first)["id"]
+    with pytest.raises(ValueError, match=f"no row for the sentence {gone}"):
+        relations.conll_relations(tmp_path)
+
+
 def test_notes_become_labels():
     assert steps.from_notes(["train-1 0W1 2A1"], [ROW]) == [
         {"id": "train-1", "relations": [[0, "works_for", 1], [1, "alias", 2]]}

@@ -4,13 +4,11 @@ As in `helpers.data.relations` the labels are the book's, in `notebooks/data/21-
 sentences are Reuters' and come from the asset, and a digest holds them together.
 """
 
-import json
 from pathlib import Path
 
 from datasets import Dataset, DatasetDict, Features, List, Value
 
-from helpers.data import corpora
-from helpers.data.relations import digest
+from helpers.data.relations import SPLITS, labelled
 
 __all__ = ["SLOTS", "conll_events"]
 
@@ -40,22 +38,13 @@ def conll_events(folder: str | Path, labels: str = "labels.jsonl") -> DatasetDic
         AssetError: the corpus is not cached whole and cannot be fetched.
         ValueError: a sentence of the corpus isn't the one that was labelled; the message names it.
     """
-    read = {name: _lines(Path(folder, name)) for name in ("candidates.jsonl", labels)}
-    said = {row["id"]: row for row in read[labels]}
     names = [name for slots in SLOTS.values() for name in slots]
-    corpus = corpora.conll2003()
-    rows: dict[str, list[dict]] = {split: [] for split in corpus}
-    for row in read["candidates.jsonl"]:
-        tokens = corpus[row["split"]][row["sentence"]]["tokens"]
-        if digest(tokens) != row["sha256"]:
-            raise ValueError(
-                f"Sentence {row['id']} has the digest {digest(tokens)}; the one that was labelled "
-                f"has {row['sha256']}. Fetch the asset conll2003 again."
-            )
-        slots = said[row["id"]]["slots"]
+    rows: dict[str, list[dict]] = {split: [] for split in SPLITS}
+    for row, tokens, said in labelled(folder, labels):
+        slots = said["slots"]
         rows[row["split"]].append(
             {"sentence": row["sentence"], "document": row["document"], "tokens": tokens}
-            | {"event": said[row["id"]]["event"]}
+            | {"event": said["event"]}
             | {name: slots.get(name, []) for name in names}
         )
     columns = Features(
@@ -64,7 +53,3 @@ def conll_events(folder: str | Path, labels: str = "labels.jsonl") -> DatasetDic
         | {name: List(Value("int32")) for name in names}
     )
     return DatasetDict({name: Dataset.from_list(rows[name], columns) for name in rows})
-
-
-def _lines(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]

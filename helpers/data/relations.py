@@ -8,15 +8,26 @@ labelled.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from helpers.data import corpora
 
-__all__ = ["LABELS", "NONE", "SYMMETRIC", "conll_relations", "digest", "entities"]
+__all__ = [
+    "LABELS",
+    "NONE",
+    "SPLITS",
+    "SYMMETRIC",
+    "conll_relations",
+    "digest",
+    "entities",
+    "labelled",
+    "read_rows",
+]
 
+SPLITS = ("train", "validation", "test")
 NONE = "none"
 # The types that CoNLL-2003 may give to the head and to the tail of each relation.
 ANY = ("PER", "ORG", "LOC", "MISC")
@@ -50,6 +61,40 @@ def entities(tags: Sequence[int]) -> list[tuple[int, int, str]]:
     return found
 
 
+def labelled(folder: str | Path, labels: str) -> Iterator[tuple[dict, list[str], dict]]:
+    """Each sentence of a labelled set: its row of the candidates, its words, its row of the labels.
+
+    Args:
+        folder: with `candidates.jsonl` and the labels.
+        labels: the name of their file.
+
+    Raises:
+        AssetError: the corpus is not cached whole and cannot be fetched.
+        ValueError: a sentence of the corpus isn't the one that was labelled, or has no labels; the
+            message names it.
+    """
+    said = {row["id"]: row for row in read_rows(Path(folder, labels))}
+    corpus = corpora.conll2003()
+    for row in read_rows(Path(folder, "candidates.jsonl")):
+        tokens = corpus[row["split"]][row["sentence"]]["tokens"]
+        if digest(tokens) != row["sha256"]:
+            raise ValueError(
+                f"Sentence {row['id']} has the digest {digest(tokens)}; the one that was labelled "
+                f"has {row['sha256']}. Fetch the asset conll2003 again."
+            )
+        if row["id"] not in said:
+            raise ValueError(
+                f"{labels} has no row for the sentence {row['id']}: give each candidate one, an "
+                "empty one too."
+            )
+        yield row, tokens, said[row["id"]]
+
+
+def read_rows(file: Path) -> list[dict]:
+    """The objects of a file of JSON lines."""
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
 def conll_relations(folder: str | Path, labels: str = "labels.jsonl") -> DatasetDict:
     """Pairs of entities in sentences of CoNLL-2003, with the relation that the sentence states.
 
@@ -73,18 +118,9 @@ def conll_relations(folder: str | Path, labels: str = "labels.jsonl") -> Dataset
         ValueError: a sentence of the corpus isn't the one that was labelled, or a label isn't of
             the schema; the message names the sentence.
     """
-    read = {name: _lines(Path(folder, name)) for name in ("candidates.jsonl", labels)}
-    relations = {row["id"]: row["relations"] for row in read[labels]}
-    corpus = corpora.conll2003()
-    rows: dict[str, list[dict]] = {split: [] for split in corpus}
-    for row in read["candidates.jsonl"]:
-        tokens = corpus[row["split"]][row["sentence"]]["tokens"]
-        if digest(tokens) != row["sha256"]:
-            raise ValueError(
-                f"Sentence {row['id']} has the digest {digest(tokens)}; the one that was labelled "
-                f"has {row['sha256']}. Fetch the asset conll2003 again."
-            )
-        rows[row["split"]] += _pairs(row, tokens, relations[row["id"]])
+    rows: dict[str, list[dict]] = {split: [] for split in SPLITS}
+    for row, tokens, said in labelled(folder, labels):
+        rows[row["split"]] += _pairs(row, tokens, said["relations"])
     columns = Features(
         sentence=Value("int32"),
         document=Value("int32"),
@@ -117,7 +153,3 @@ def _pairs(row: dict, tokens: list[str], relations: list) -> list[dict]:
             | {"label": label, "reverse": reverse}
         )
     return found
-
-
-def _lines(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
