@@ -16,7 +16,7 @@ FAST ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env assets book test lab serve demo execute editions pictures times lint format portability colab stress bench gpu-check address lock clean
+.PHONY: help env assets book test lab serve demo execute editions pictures pdf slides times lint format portability colab stress bench gpu-check address lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ assets: $(READY) ## fetch the models and corpora once (about 370 MB)
 book: $(READY) ## render the book into _build/html
 	@$(BIN)/jupyter-book build . --quiet $(BOOKFLAGS)
 	@echo "The book is ready: open _build/html/index.html"
+
+pdf: book ## print the book as one PDF, _build/book.pdf (the first time takes a quarter of an hour)
+	@$(BIN)/python -m tools.pdf
+
+slides: book ## make slides of the chapters in _build/slides (NB=11 for one)
+	@$(BIN)/python -m tools.slides $(NB)
 
 test: $(READY) assets ## run all tests, every notebook included (FAST=1: only the notebooks touched)
 	@$(BIN)/python -m pytest -n $(JOBS) $(if $(FAST),--fast)

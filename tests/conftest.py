@@ -6,37 +6,23 @@ Where there is none, these tests are skipped, or fail when CI is set.
 import functools
 import http.server
 import os
-import shutil
 import threading
 
 import pytest
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tools import chromium
 
 
 @pytest.fixture(scope="session")
 def browser():
     """A headless Chromium."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if not program:
-        reason = f"no browser found among {', '.join(names)}; install chromium, or set CHROMIUM"
+    if not chromium.program():
         if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+            pytest.fail(chromium.MISSING)
+        pytest.skip(chromium.MISSING)
+    pytest.importorskip("playwright.sync_api")
+    with chromium.headless() as browser:
         yield browser
-        browser.close()
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):

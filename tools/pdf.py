@@ -222,45 +222,47 @@ def check(pages: Path, entries: list[Entry]) -> None:
         )
 
 
-def print_book(root: Path, pages: Path, target: Path, say=print) -> Path:
+def print_book(root: Path, pages: Path, target: Path, browser, say=print) -> Path:
     """Print the book of a folder.
 
     Args:
         root: the folder with `_config.yml` and `_toc.yml`.
         pages: the folder of its rendered pages.
         target: the file to write. Beside it, in `pdf/`, the printed pages are kept.
+        browser: prints, one page at a time.
         say: is told what is done.
 
     Raises:
         NoBookError: pages are missing.
-        NoBrowserError: there is no Chromium.
     """
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
     entries = list(contents(yaml.safe_load((root / "_toc.yml").read_text("utf-8"))))
     check(pages, entries)
     folder = target.parent / "pdf"
     folder.mkdir(parents=True, exist_ok=True)
+    page = browser.new_page(viewport=WINDOW)
+    page.emulate_media(media="print", color_scheme="light")
+    press = Press(pages, folder, names(pages, entries), page)
     parts, behind = [], []
-    with headless() as browser:
-        page = browser.new_page(viewport=WINDOW)
-        page.emulate_media(media="print", color_scheme="light")
-        press = Press(pages, folder, names(pages, entries), page)
-        for number, (part, name) in enumerate(entries, start=1):
-            say(f"{number}/{len(entries)} {name}")
-            sheet, *solutions = press.chapter(name)
-            parts.append((part, sheet))
-            behind += solutions
-        parts += [(APPENDIX if number == 0 else "", s) for number, s in enumerate(behind)]
-        first = front(press, config, parts)
-        feet = stamps(press, [first, *(sheet for _, sheet in parts)])
+    for number, (part, name) in enumerate(entries, start=1):
+        say(f"{number}/{len(entries)} {name}")
+        sheet, *solutions = press.chapter(name)
+        parts.append((part, sheet))
+        behind += solutions
+    parts += [(APPENDIX if number == 0 else "", sheet) for number, sheet in enumerate(behind)]
+    first = front(press, config, parts)
+    feet = stamps(press, [first, *(sheet for _, sheet in parts)])
+    page.close()
     say("joining")
     join([("", first), *parts], feet, pages, target, config)
     return target
 
 
 def main() -> int:
+    built = ROOT / "_build"
     try:
-        path = print_book(ROOT, ROOT / "_build" / "html", ROOT / "_build" / "book.pdf")
+        with headless() as browser:
+            path = print_book(ROOT, built / "html", built / "book.pdf", browser)
     except (NoBookError, NoBrowserError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -164,4 +164,3 @@ def join(
     part = target.with_suffix(".part")
     writer.write(part)
     part.replace(target)
-

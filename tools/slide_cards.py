@@ -129,19 +129,37 @@ def of_block(block: Tag) -> Iterator[tuple[str, str]]:
     elif block.name == "figure":
         yield "figure", str(clean(block))
     elif block.name in ("ul", "ol"):
-        items = block.find_all("li", recursive=False)
-        if len(items) <= LIST_ITEMS and letters(block) <= LETTERS:
-            yield "list", str(clean(block))
+        yield from (("list", portion) for portion in in_portions(block))
     elif (table := block if block.name == "table" else block.select_one(".table")) is not None:
         if fits_as_table(table):
             yield "table", str(clean(table))
 
 
+def stands_alone(sentence: str) -> bool:
+    """Whether a sentence neither goes on from a formula nor leads to what comes next."""
+    words = BeautifulSoup(sentence, "html.parser").get_text().strip()
+    return not words[:1].islower() and words.endswith((".", "?", "!"))
+
+
 def opening(section: Tag) -> str:
-    """What a section begins with: the first sentence of each of its first paragraphs."""
-    paragraphs = section.find_all("p", recursive=False)[:3]
-    firsts = [sentences(paragraph)[0] for paragraph in paragraphs if paragraph.get_text().strip()]
-    return "".join(f"<p>{sentence}</p>" for sentence in firsts)
+    """What a section begins with: a sentence of each of its first paragraphs."""
+    found = []
+    for paragraph in section.find_all("p", recursive=False):
+        found += [sentence for sentence in sentences(paragraph) if stands_alone(sentence)][:1]
+    return "".join(f"<p>{sentence}</p>" for sentence in found[:3])
+
+
+def in_portions(block: Tag) -> Iterator[str]:
+    """A list, on as many slides as a room needs to read it."""
+    block = clean(block)
+    portion, start = [], 1
+    for item in block.find_all("li", recursive=False):
+        full = len(portion) == LIST_ITEMS or sum(map(letters, [*portion, item])) > LETTERS
+        if portion and full:
+            yield f'<{block.name} start="{start}">{"".join(map(str, portion))}</{block.name}>'
+            portion, start = [], start + len(portion)
+        portion.append(item)
+    yield f'<{block.name} start="{start}">{"".join(map(str, portion))}</{block.name}>'
 
 
 def merged(cards: list[Card]) -> Iterator[Card]:
@@ -162,8 +180,9 @@ def merged(cards: list[Card]) -> Iterator[Card]:
 def of_section(section: Tag) -> Iterator[Card]:
     """The slides of a section and of those in it."""
     anchor, title = section["id"], heading(section)
-    yield Card(title, opening(section), "section", anchor)
     cards, lead = [], ""
+    if first := opening(section):
+        yield Card(title, first, "section", anchor)
     for block in section.find_all(True, recursive=False):
         if block.name == "p" and block.get_text().strip():
             lead = f'<p class="lead">{sentences(block)[-1]}</p>'

@@ -1,0 +1,113 @@
+"""Slides of every chapter, made from the built book and opened in a browser."""
+
+import hashlib
+import re
+
+import pytest
+
+from tests.test_book import CHAPTERS, Visit, opened
+from tools.set_address import ROOT
+from tools.slides import FILES, deck, read, write
+
+CANVAS = {"width": 1280, "height": 720}
+NUMBERS = [name[10:12] for name in CHAPTERS]
+FILE = ROOT / "book" / "teaching"
+
+# What reaches over the edge of its slide, with the slide's number; MathJax hides a copy of each
+# formula for screen readers, which takes no room.
+OVERFLOW = """async () => {
+  const found = [];
+  for (let n = 0; n < Reveal.getTotalSlides(); n++) {
+    Reveal.slide(n);
+    const slide = Reveal.getCurrentSlide();
+    for (const element of slide.querySelectorAll(".card, .card *")) {
+      if (element.closest("mjx-assistive-mml")) continue;
+      const box = element.getBoundingClientRect();
+      if (box.width && (box.right > 1281 || box.bottom > 721 || box.left < -1 || box.top < -1))
+        found.push(`${n + 1}: ${element.outerHTML.slice(0, 80)}`);
+    }
+  }
+  Reveal.slide(0);
+  return found;
+}"""
+
+BAD_MATH = """() => [...document.querySelectorAll('.card .math')].filter(math =>
+  !math.querySelector('mjx-container') || math.querySelector('mjx-merror')).length"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("slides")
+
+
+def shown(browser, path, folder):
+    """Open a deck from its file, as it will be shown."""
+    page, seen = opened(browser, path.as_uri(), folder.as_uri(), CANVAS)
+    page.wait_for_function("window.Reveal?.isReady()")
+    return page, seen
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_slide_holds_what_is_on_it(browser, html, folder, number):
+    path = write(number, html, folder)
+    page, seen = shown(browser, path, folder)
+    assert 25 <= page.evaluate("Reveal.getTotalSlides()") <= 75
+    assert page.evaluate(OVERFLOW) == []
+    assert page.evaluate(BAD_MATH) == 0
+    pictures = page.locator(".card img")
+    assert pictures.count() == pictures.evaluate_all(
+        "all => all.filter(i => i.naturalWidth).length"
+    )
+    assert seen == Visit()
+    page.close()
+
+
+def test_a_deck_is_led_by_keys_and_follows_the_dark(browser, html, folder):
+    page, seen = shown(browser, write("11", html, folder), folder)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("Reveal.getSlidePastCount()") == 2
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("Reveal.getSlidePastCount()") == 1
+    colours = "() => [document.body, document.querySelector('.card p')]"
+    colours += ".map((e, n) => getComputedStyle(e)[n ? 'color' : 'backgroundColor'])"
+    light = page.evaluate(colours)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(colours)
+    assert [sum(map(int, re.findall(r"\d+", c)[:3])) > 382 for c in light] == [True, False]
+    assert [sum(map(int, re.findall(r"\d+", c)[:3])) > 382 for c in dark] == [False, True]
+    with page.expect_popup() as popup:
+        page.keyboard.press("s")
+    popup.value.wait_for_selector("text=Speaker")
+    assert seen == Visit()
+    page.close()
+
+
+def test_the_notes_are_the_guides(html):
+    name = "11-text-classification"
+    cards = deck(
+        read(html / "notebooks" / f"{name}.html"), read(html / "book" / "teaching" / f"{name}.html")
+    )
+    guide = (FILE / f"{name}.md").read_text("utf-8")
+    questions = [card for card in cards if card.kind == "question"]
+    assert len(questions) == guide.count("\n: *")
+    assert "Only in the loss" in questions[0].notes
+    assert "Only in the loss" not in questions[0].body
+    recipe = next(card for card in cards if card.anchor == "the-recipe")
+    assert "15 min:" in recipe.notes and "20 min:" in recipe.notes
+    assert "What breaks" in cards[0].notes
+    assert not any("It prints 1200." in card.body for card in cards)  # a solution
+
+
+def test_without_a_book_the_message_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make book"):
+        write("11", tmp_path, tmp_path / "slides")
+    with pytest.raises(ValueError, match="no chapter '99'"):
+        write("99", tmp_path, tmp_path / "slides")
+
+
+def test_reveal_is_what_its_page_says():
+    told = (FILES / "reveal" / "README.md").read_text("utf-8")
+    for digest, name in re.findall(r"^    ([0-9a-f]{64})  (\S+)$", told, re.M):
+        content = (FILES / "reveal" / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == digest
