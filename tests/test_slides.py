@@ -11,7 +11,6 @@ from tools.slides import FILES, deck, read, write
 
 CANVAS = {"width": 1280, "height": 720}
 NUMBERS = [name[10:12] for name in CHAPTERS]
-FILE = ROOT / "book" / "teaching"
 
 # What reaches over the edge of its slide, with the slide's number; MathJax hides a copy of each
 # formula for screen readers, which takes no room.
@@ -54,10 +53,7 @@ def test_every_slide_holds_what_is_on_it(browser, html, folder, number):
     assert 25 <= page.evaluate("Reveal.getTotalSlides()") <= 75
     assert page.evaluate(OVERFLOW) == []
     assert page.evaluate(BAD_MATH) == 0
-    pictures = page.locator(".card img")
-    assert pictures.count() == pictures.evaluate_all(
-        "all => all.filter(i => i.naturalWidth).length"
-    )
+    assert page.locator(".card img").evaluate_all("all => all.every(i => i.naturalWidth)")
     assert seen == Visit()
     page.close()
 
@@ -88,7 +84,7 @@ def test_the_notes_are_the_guides(html):
     cards = deck(
         read(html / "notebooks" / f"{name}.html"), read(html / "book" / "teaching" / f"{name}.html")
     )
-    guide = (FILE / f"{name}.md").read_text("utf-8")
+    guide = (ROOT / "book" / "teaching" / f"{name}.md").read_text("utf-8")
     questions = [card for card in cards if card.kind == "question"]
     assert len(questions) == guide.count("\n: *")
     assert "Only in the loss" in questions[0].notes

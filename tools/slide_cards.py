@@ -130,9 +130,9 @@ def of_block(block: Tag) -> Iterator[tuple[str, str]]:
         yield "figure", str(clean(block))
     elif block.name in ("ul", "ol"):
         yield from (("list", portion) for portion in in_portions(block))
-    elif (table := block if block.name == "table" else block.select_one(".table")) is not None:
-        if fits_as_table(table):
-            yield "table", str(clean(table))
+    else:
+        tables = [block] if block.name == "table" else block.select("table.table")[:1]
+        yield from (("table", str(clean(table))) for table in tables if fits_as_table(table))
 
 
 def stands_alone(sentence: str) -> bool:
