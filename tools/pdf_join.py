@@ -155,6 +155,7 @@ def join(
             owners.append(sheet.page)
     for page, foot in zip(writer.pages, PdfReader(feet).pages, strict=True):
         page.merge_page(foot)
+        page.compress_content_streams()
     places = places_of([sheet for _, sheet in parts], 0)
     _connect(writer, owners, places, pages.as_uri() + "/")
     _bookmarks(writer, parts, places)
@@ -162,5 +163,6 @@ def join(
     writer.page_mode = "/UseOutlines"
     writer.root_object[NameObject("/Lang")] = TextStringObject("en")
     part = target.with_suffix(".part")
-    writer.write(part)
+    with part.open("wb") as file:
+        writer.write(file)
     part.replace(target)

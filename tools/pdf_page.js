@@ -11,7 +11,8 @@ tools/pdf.py runs it in each page; what holds for any print stands in book/_stat
         if (sibling !== element) sibling.remove();
     article.querySelectorAll(".headerlink, .copybtn, .deeper-toggle, .toggle-button, script")
       .forEach((element) => element.remove());
-    document.querySelectorAll("details").forEach((details) => (details.open = true));
+    article.querySelectorAll("details").forEach((details) => (details.open = true));
+    article.querySelectorAll(".deeper-body").forEach((body) => body.removeAttribute("hidden"));
   }
 
   /* The solutions, taken out of the chapter; a line in the place of each leads to the appendix. */

@@ -95,7 +95,7 @@ def short(pre: Tag) -> bool:
 
 def of_cell(cell: Tag) -> Iterator[tuple[str, str]]:
     """The slides of a cell, each its kind and its HTML: figures, a table, or the code itself."""
-    figures = cell.select(".cell_output figure, .cell_output figure ~ img")
+    figures = cell.select(".cell_output figure")
     for figure in figures:
         yield "figure", str(clean(figure))
     tables = [table for table in cell.select(".cell_output table") if fits_as_table(table)]
@@ -105,10 +105,10 @@ def of_cell(cell: Tag) -> Iterator[tuple[str, str]]:
     code = cell.select_one(".cell_input .highlight")
     if figures or tables or folded or not code or not short(code):
         return
-    printed = cell.select(".cell_output pre")
-    defines = any(line.startswith(("def ", "class ")) for line in code.get_text().split("\n"))
-    if cell.select_one(".cell_output") if not printed else not all(map(short, printed)):
+    output, printed = cell.select_one(".cell_output"), cell.select(".cell_output pre")
+    if output and not (printed and all(map(short, printed))):
         return
+    defines = any(line.startswith(("def ", "class ")) for line in code.get_text().split("\n"))
     if printed or defines:
         shown = "".join(f'<pre class="printed">{inside(output)}</pre>' for output in printed)
         yield "code", f"{clean(code)}{shown}"

@@ -95,7 +95,7 @@ def deck(page: Tag, guide: Tag) -> list[Card]:
 def slide(card: Card) -> str:
     """A slide as reveal.js wants it."""
     level = "h1" if card.kind == "title" else "h2"
-    aside = f'<aside class="notes mathjax_ignore">{card.notes}</aside>' if card.notes else ""
+    aside = f'<aside class="notes">{card.notes}</aside>' if card.notes else ""
     return (
         f'<section class="{card.kind}"><div class="card"><{level}>{card.title}</{level}>'
         f'<div class="body">{card.body}</div></div>{aside}</section>'
@@ -118,7 +118,7 @@ def take_pictures(slides: str, source: Path, folder: Path) -> str:
 def copy_files(target: Path, pages: Path) -> None:
     """Put beside the decks what they need: reveal.js, MathJax, and the style of code."""
     files = target / "files"
-    shutil.copytree(FILES, files, dirs_exist_ok=True)
+    shutil.copytree(FILES, files, dirs_exist_ok=True, ignore=shutil.ignore_patterns("deck.html"))
     shutil.copytree(MATHJAX, files / "mathjax", dirs_exist_ok=True)
     shutil.copy(pages / "_static" / "pygments.css", files)
 
