@@ -152,8 +152,9 @@ FRONT_STYLE = """
 """
 
 STAMP_STYLE = """
-.page { height: 297mm; position: relative; break-after: page; overflow: hidden }
-.page p { position: absolute; bottom: 9mm; left: 18mm; right: 18mm; margin: 0; display: flex;
+.page { height: 290mm; position: relative; overflow: hidden }
+.page + .page { break-before: page }
+.page p { position: absolute; bottom: 2mm; left: 18mm; right: 18mm; margin: 0; display: flex;
   justify-content: space-between; font-size: 8.5pt; color: #48566b }
 """
 

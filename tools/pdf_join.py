@@ -1,6 +1,5 @@
 """Make one PDF of printed pages: links lead on, bookmarks, a foot on each page (tools/pdf.py)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -68,13 +67,6 @@ def places_of(sheets: list[Sheet], first: int) -> dict[tuple[str, str], Place]:
     return places
 
 
-def _links(page) -> Iterator[DictionaryObject]:
-    for annotation in page.get("/Annots", ()):
-        link = annotation.get_object()
-        if link.get("/Subtype") == "/Link":
-            yield link
-
-
 def _target(link: DictionaryObject, page: str, base: str) -> tuple[str, str] | None:
     """The page and the anchor to which a link leads, or None if that is outside of the book."""
     if "/Dest" in link:
@@ -105,9 +97,9 @@ def _connect(writer: PdfWriter, owners: list[str], places: dict, base: str) -> N
     """Turn links between the book's files into links between pages of this one."""
     for page, owner in zip(writer.pages, owners, strict=True):
         kept = ArrayObject()
-        for reference, link in zip(page.get("/Annots", ()), list(_links(page)), strict=True):
-            target = _target(link, owner, base)
-            if target:
+        for reference in page.get("/Annots", ()):
+            link = reference.get_object()
+            if target := _target(link, owner, base):
                 place = places.get(target) or places.get((target[0], ""))
                 if not place:
                     continue  # a file that isn't printed: the index, a download

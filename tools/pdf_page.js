@@ -69,10 +69,17 @@ tools/pdf.py runs it in each page; what holds for any print stands in book/_stat
       if (block.offsetHeight < 300) block.classList.add("whole");
   }
 
+  /* A heading in plain letters; of a formula, those that screen readers get. */
+  function words(heading) {
+    const copy = heading.cloneNode(true);
+    copy.querySelectorAll("msqrt").forEach((root) => root.prepend("√"));
+    return copy.textContent.trim().replace(/\s+/g, " ");
+  }
+
   function headings() {
     return [...article.querySelectorAll("section[id] > :is(h1, h2, h3)")].map((heading) => ({
       level: Number(heading.tagName[1]),
-      title: heading.textContent.trim().replace(/\s+/g, " "),
+      title: words(heading),
       anchor: heading.parentElement.id,
     }));
   }
