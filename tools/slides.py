@@ -138,7 +138,8 @@ def write(number: str, pages: Path, target: Path) -> Path:
     title = BeautifulSoup(cards[0].title, "html.parser").get_text()
     frame = (FILES / "deck.html").read_text("utf-8")
     path = target / f"{number}.html"
-    path.write_text(frame.replace("{title}", html.escape(title)).replace("{slides}", slides))
+    deck_of_slides = frame.replace("{title}", html.escape(title)).replace("{slides}", slides)
+    path.write_text(deck_of_slides, "utf-8")
     return path
 
 
