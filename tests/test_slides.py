@@ -12,15 +12,15 @@ from tools.slides import FILES, deck, read, write
 CANVAS = {"width": 1280, "height": 720}
 NUMBERS = [name[10:12] for name in CHAPTERS]
 
-# What reaches over the edge of its slide, with the slide's number; MathJax hides a copy of each
-# formula for screen readers, which takes no room.
+# What reaches over the edge of its slide, with the slide's number.
 OVERFLOW = """async () => {
   const found = [];
   for (let n = 0; n < Reveal.getTotalSlides(); n++) {
     Reveal.slide(n);
     const slide = Reveal.getCurrentSlide();
     for (const element of slide.querySelectorAll(".card, .card *")) {
-      if (element.closest("mjx-assistive-mml")) continue;
+      const formula = element.closest("mjx-container");
+      if (formula && formula !== element) continue;  // glyphs are cut out of larger boxes
       const box = element.getBoundingClientRect();
       if (box.width && (box.right > 1281 || box.bottom > 721 || box.left < -1 || box.top < -1))
         found.push(`${n + 1}: ${element.outerHTML.slice(0, 80)}`);

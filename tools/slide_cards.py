@@ -142,10 +142,12 @@ def stands_alone(sentence: str) -> bool:
 
 
 def opening(section: Tag) -> str:
-    """What a section begins with: a sentence of each of its first paragraphs."""
+    """The first sentences of a section, as far as they stand alone."""
     found = []
     for paragraph in section.find_all("p", recursive=False):
-        found += [sentence for sentence in sentences(paragraph) if stands_alone(sentence)][:1]
+        found += [sentence for sentence in sentences(paragraph) if stands_alone(sentence)]
+        if len(found) >= 2:
+            break
     return "".join(f"<p>{sentence}</p>" for sentence in found[:3])
 
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import yaml
 from bs4 import BeautifulSoup
 from bs4.element import Tag
 
@@ -78,14 +79,18 @@ def questions(guide: Tag) -> list[Card]:
     return cards
 
 
+def source_line() -> str:
+    """What a slide names as its source."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    return f'<p class="source">{html.escape(config["title"])} · text and figures: CC BY 4.0</p>'
+
+
 def deck(page: Tag, guide: Tag) -> list[Card]:
     """All slides of a chapter; the questions stand before the exercises."""
     cards = list(of_chapter(page))
-    told = set()
     for card in cards:
-        if card.anchor not in told:  # the first slide of a section
-            card.notes = notes(guide, card.anchor)
-            told.add(card.anchor)
+        card.notes = notes(guide, card.anchor)
+    cards[0].body += source_line()
     cards[0].notes = "".join(str(clean(guide.find("section", id=part))) for part in AT_THE_START)
     ends = [n for n, card in enumerate(cards) if card.kind == "task" or card.anchor == "summary"]
     place = ends[0] if ends else len(cards)
