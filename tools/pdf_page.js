@@ -33,7 +33,7 @@ tools/pdf.py runs it in each page; what holds for any print stands in book/_stat
   /* On paper a link is words: say where it leads, unless they do. */
   function nameTargets(names) {
     const quiet =
-      ".glossary-term, .imported, .bibtex-citation a, :is(table, h1, h2, h3, pre, dl.py) a";
+      ".glossary-term, .imported, .sd-btn, .bibtex-citation a, :is(table, h1, h2, h3, pre, dl.py) a";
     for (const link of article.querySelectorAll("a.internal[href]")) {
       if (link.matches(quiet) || link.querySelector("code")) continue;
       const name = names[link.href] ?? names[link.href.split("#")[0]];
