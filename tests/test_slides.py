@@ -72,9 +72,10 @@ def test_a_deck_is_led_by_keys_and_follows_the_dark(browser, html, folder):
     dark = page.evaluate(colours)
     assert [sum(map(int, re.findall(r"\d+", c)[:3])) > 382 for c in light] == [True, False]
     assert [sum(map(int, re.findall(r"\d+", c)[:3])) > 382 for c in dark] == [False, True]
+    page.keyboard.press("ArrowRight")  # to a section that the guide's plan has
     with page.expect_popup() as popup:
         page.keyboard.press("s")
-    popup.value.wait_for_selector("text=Speaker")
+    popup.value.wait_for_selector("text=45 minutes")
     assert seen == Visit()
     page.close()
 

@@ -56,7 +56,7 @@ def entries(guide: Tag, part: str, anchor: str) -> list[str]:
 def notes(guide: Tag, anchor: str) -> str:
     """What the guide says of a section of the chapter, as HTML."""
     lines = [
-        f"<p><b>{name}</b></p>{text}"
+        f"<p><b>{name}</b></p><div>{text}</div>"
         for part, name in IN_SECTIONS.items()
         for text in entries(guide, part, anchor)
     ]
