@@ -6,10 +6,8 @@ The book is built with every warning as an error.
 import copy
 import functools
 import itertools
-import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
+from tests.conftest import build
 from tools.editions import read_book
 from tools.set_address import ROOT, configured_url
 
@@ -75,31 +74,6 @@ OPEN_CELLS = """() => document.querySelectorAll('article details')
   .forEach(element => element.open = true)"""
 
 PAGE_WIDTH = "() => document.documentElement.scrollWidth - innerWidth"
-
-
-def build(source, output, *options):
-    """Render the book of one folder into another; return the folder of the pages."""
-    # Beside this Python, where a virtual environment keeps it.
-    program = shutil.which("jupyter-book", path=str(Path(sys.executable).parent))
-    assert program, "jupyter-book isn't installed in this environment; run `make env`"
-    command = [program, "build", str(source), "--path-output", str(output), "--all", *options]
-    result = subprocess.run(
-        command, cwd=source, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert result.returncode == 0, f"{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
-    return output / "_build" / "html"
-
-
-@pytest.fixture(scope="session")
-def html(tmp_path_factory):
-    """The folder of the rendered pages, built from scratch with every warning as an error.
-
-    `PLM_BOOK` names one that was just built so.
-    """
-    if built := os.environ.get("PLM_BOOK"):
-        assert (Path(built) / "index.html").is_file(), f"PLM_BOOK={built} holds no book"
-        return Path(built)
-    return build(ROOT, tmp_path_factory.mktemp("book"), "-W", "--keep-going", "-n")
 
 
 @pytest.fixture(scope="session")
