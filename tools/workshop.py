@@ -32,6 +32,7 @@ from tools.workshop_wheels import SYSTEMS, WheelError
 
 OUT = ROOT / "_build" / "workshop"
 ROOM = ROOT / "tools" / "room"
+SLIDES = ROOT / "_build" / "slides"
 BOOK = 5_000_000  # bytes of notebooks, results and checkpoints, about
 INSTALLED = 5  # an environment is about so many times as large as its wheels
 # What a chapter reads beside itself: "results/11-recipe.json", f"results/{name}.json".
@@ -292,7 +293,7 @@ def put_teacher(wish: Wish, sizes: dict[str, int], packed: Path | None) -> Path:
         guide = (ROOT / "book" / "teaching" / f"{name}.md").read_text("utf-8")
         (folder / f"guide-{name}.md").write_text(unlinked(guide), encoding="utf-8")
         copy(ROOT / "editions" / "colab" / f"{name}.ipynb", folder / f"solutions-{name}.ipynb")
-        slides += sorted((ROOT / "_build" / "slides").glob(f"{name[:2]}*"))
+        slides += sorted(SLIDES.glob(f"{name[:2]}*"))
     for path in slides:
         copy(path, folder / "slides" / path.name)
     feedback = (ROOT / "book" / "teaching" / "feedback.md").read_text("utf-8")
