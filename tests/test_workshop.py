@@ -253,7 +253,7 @@ def test_a_folder_has_what_the_room_needs_and_nothing_else(small, capsys):
     folder = small / "workshop-11"
     assert {path.name for path in folder.iterdir()} == {
         *("README.md", "SHA256SUMS", "assets", "experiments", "notebooks", "setup.bat", "setup.sh"),
-        *("start.py", "wheels", "workshop.json"),
+        *("start.py", "wheels", "workshop.json", "LICENSE", "DATA-AND-LICENCES.md"),
     }
     assert {path.name for path in (folder / "notebooks").iterdir()} == {
         "11-text-classification.ipynb",

@@ -273,6 +273,9 @@ def put_room(wish: Wish, folder: Path, sizes: dict[str, int]) -> None:
         (folder / name).write_text(text, encoding="utf-8", newline=ending)
     (folder / "setup.sh").chmod(0o755)
     copy(ROOM / "start.py", folder / "start.py")
+    copy(ROOT / "LICENSE", folder / "LICENSE")
+    terms = (ROOT / "book" / "data-and-licences.md").read_text("utf-8")
+    (folder / "DATA-AND-LICENCES.md").write_text(unlinked(terms), encoding="utf-8")
     about = {"chapters": wish.chapters, "installed": installed(sizes)}
     (folder / "workshop.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 

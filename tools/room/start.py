@@ -43,11 +43,13 @@ def wheel_list(folder: Path) -> Path:
     system, machine = MACHINES.get(platform.system(), (platform.system(), ""))
     python = "{}.{}".format(*sys.version_info[:2])
     found = sorted(path.stem for path in (folder / "wheels").glob("*.txt"))
-    if platform.machine() != machine or f"{system}-{python}" not in found:
+    bits = 64 if sys.maxsize > 2**32 else 32
+    if platform.machine() != machine or bits == 32 or f"{system}-{python}" not in found:
+        this = f"{platform.system()} {platform.machine()} and Python {python} of {bits} bits"
         raise SetUpError(
             f"This folder has packages for {', '.join(found) or 'no system'}; this machine has "
-            f"{platform.system()} {platform.machine()} and Python {python}. Start it with another "
-            "Python, sit down beside somebody, or ask your teacher for a folder for your system."
+            f"{this}. Start it with another Python, sit down beside somebody, or ask your teacher "
+            "for a folder for your system."
         )
     return folder / "wheels" / f"{system}-{python}.txt"
 
