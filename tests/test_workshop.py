@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-from tools import workshop, workshop_wheels
+from tools import workshop, workshop_notebooks, workshop_wheels
 from tools.room import start
 from tools.set_address import ROOT
 
@@ -172,7 +172,7 @@ def test_the_extras_of_a_chapter_come_with_it():
 def test_each_check_is_told_the_number_that_its_page_shows(path):
     notebook = nbformat.read(path, as_version=4)
     before = [cell.source for cell in notebook.cells if "exercises.check_" in cell.source]
-    workshop.numbered(notebook)
+    workshop_notebooks.numbered(notebook)
     after = [cell.source for cell in notebook.cells if "exercises.check_" in cell.source]
     numbers = []
     for old, new in zip(before, after, strict=True):
@@ -205,21 +205,23 @@ def test_each_check_is_told_the_number_that_its_page_shows(path):
     ],
 )
 def test_a_number_is_put_into_any_form_of_call(source, becomes):
-    assert workshop.with_number(source, "1.2") == becomes
+    assert workshop_notebooks.with_number(source, "1.2") == becomes
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_all_that_a_chapter_reads_beside_itself_is_found(path):
     notebook = nbformat.read(path, as_version=4)
-    found = {path.as_posix() for path in workshop.read_beside(notebook)}
+    found = {path.as_posix() for path in workshop_notebooks.read_beside(notebook)}
     for name in found:
         assert (ROOT / name).exists()
     # Each string of its code that names something in notebooks/ or is built from such a name.
-    code = workshop.code_of(notebook)
+    code = workshop_notebooks.code_of(notebook)
     for folder in ("results", "checkpoints", "data", "images"):
         for name in re.findall(rf"[\"']({folder}/[^\"'\n{{]+)", code):
             assert any(place.startswith(f"notebooks/{name}") for place in found), name
-    assert code.count("show_comparison(") == sum(n.startswith("experiments/") for n in found)
+    for script in re.findall(r'show_comparison\(\s*"(\w+)"', code):
+        assert f"experiments/{script}.py" in found
+    assert "show_comparison(" not in code or any(n.startswith("experiments/") for n in found)
     assert "examples" in found or "from examples" not in code
 
 

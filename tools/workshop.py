@@ -9,7 +9,6 @@ The wheels of each system are kept in `_build/workshop/wheels/`; a workshop link
 """
 
 import argparse
-import ast
 import errno
 import hashlib
 import json
@@ -28,6 +27,7 @@ from nbformat import NotebookNode
 from helpers.data import assets
 from tools import chapter_assets, workshop_wheels
 from tools.set_address import ROOT
+from tools.workshop_notebooks import code_of, numbered, read_beside
 from tools.workshop_wheels import SYSTEMS, WheelError
 
 OUT = ROOT / "_build" / "workshop"
@@ -35,10 +35,6 @@ ROOM = ROOT / "tools" / "room"
 SLIDES = ROOT / "_build" / "slides"
 BOOK = 5_000_000  # bytes of notebooks, results and checkpoints, about
 INSTALLED = 5  # an environment is about so many times as large as its wheels
-# What a chapter reads beside itself: "results/11-recipe.json", f"results/{name}.json".
-BESIDE = re.compile(r"""["'(]((?:results|checkpoints|data|images)/[^"'\n)]+)["')]""")
-COMPARISON = re.compile(r"""show_comparison\(\s*["'](\w+)["']""")
-TITLE = re.compile(r"^#+ Exercise (\d+\.\d+)", re.MULTILINE)
 
 
 class WorkshopError(Exception):
@@ -68,65 +64,6 @@ class Wish:
     @property
     def folder(self) -> Path:
         return self.out / f"workshop-{self.numbers}"
-
-
-# --- Notebooks, and what they read
-
-
-def code_of(notebook: NotebookNode) -> str:
-    """All code of a notebook."""
-    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-
-
-def read_beside(notebook: NotebookNode) -> set[Path]:
-    """Files and folders that a notebook reads in the book, relative to its root."""
-    found, text = set(), "\n".join(cell.source for cell in notebook.cells)
-    for name in BESIDE.findall(text):
-        pattern = re.sub(r"\{[^}]*\}", "*", name)
-        found |= {path.relative_to(ROOT) for path in (ROOT / "notebooks").glob(pattern)}
-    for name in COMPARISON.findall(text):
-        found.add(Path("experiments", f"{name}.py"))
-    if re.search(r"^\s*(?:from|import) examples\b", text, re.MULTILINE):
-        found.add(Path("examples"))
-    return found
-
-
-def numbered(notebook: NotebookNode) -> NotebookNode:
-    """The notebook with each check told its exercise's number, for the file of results."""
-    exercise = ""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            exercise = ([exercise, *TITLE.findall(cell.source)])[-1]
-        elif exercise and "exercises.check_" in cell.source:
-            cell.source = with_number(cell.source, exercise)
-    return notebook
-
-
-def with_number(source: str, exercise: str) -> str:
-    """Code in which the calls of `exercises.check_…` have the argument `exercise`."""
-    lines = source.split("\n")
-    calls = [
-        node
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr.startswith("check_")
-        and getattr(node.func.value, "id", "") == "exercises"
-        and "exercise" not in {keyword.arg for keyword in node.keywords}
-    ]
-    for call in sorted(calls, key=lambda call: -call.end_lineno):
-        line = lines[call.end_lineno - 1]
-        # ast counts in bytes of UTF-8.
-        column = len(line.encode()[: call.end_col_offset - 1].decode())
-        before, after = line[:column], line[column:]
-        if before.strip():
-            comma = "" if before.rstrip().endswith(("(", ",")) else ", "
-            lines[call.end_lineno - 1] = f'{before}{comma}exercise="{exercise}"{after}'
-        else:  # the bracket stands on a line of its own
-            previous = lines[call.end_lineno - 2]
-            lines[call.end_lineno - 2] = previous + ("" if previous.endswith(("(", ",")) else ",")
-            lines[call.end_lineno - 1] = f'{before}    exercise="{exercise}",\n{line}'
-    return "\n".join(lines)
 
 
 # --- The folder
