@@ -36,8 +36,9 @@ def wheel(folder, name, version, needs=(), tag="py3-none-any"):
 class Index:
     """A stand-in for pip and its index: name -> (version, needs), sources apart."""
 
-    def __init__(self, wheels, sources=(), error=""):
-        self.wheels, self.sources, self.error, self.calls = wheels, sources, error, []
+    def __init__(self, wheels, sources=(), error="", says="No matching distribution found for"):
+        self.wheels, self.sources, self.error, self.says = wheels, sources, error, says
+        self.calls = []
 
     def __call__(self, arguments):
         self.calls.append(arguments)
@@ -50,7 +51,7 @@ class Index:
             name = re.split("[=<>!~]", requirement)[0]
             known = self.sources if arguments[0] == "wheel" else self.wheels
             if name not in known:
-                said = f"ERROR: No matching distribution found for {requirement}"
+                said = f"ERROR: {self.says} {requirement} because of this and that"
                 return SimpleNamespace(returncode=1, stderr=said)
             wheel(folder, name, *self.wheels.get(name, ("1", ())))
         return SimpleNamespace(returncode=0, stderr="")
@@ -117,8 +118,9 @@ def test_a_source_package_is_built_if_it_is_pure(monkeypatch, tmp_path):
     assert [call[0] for call in index.calls].count("wheel") == 1
 
 
-def test_all_absent_wheels_are_named_with_what_to_do(monkeypatch, tmp_path):
-    index = Index({"a": ("1", ())})
+@pytest.mark.parametrize("says", ["No matching distribution found for", "Cannot install"])
+def test_all_absent_wheels_are_named_with_what_to_do(monkeypatch, tmp_path, says):
+    index = Index({"a": ("1", ())}, says=says)
     with pytest.raises(workshop_wheels.WheelError) as error:
         collected(monkeypatch, tmp_path, index, wanted=["a", "x", "y>=2"])
     said = str(error.value)

@@ -28,6 +28,8 @@ from tools.set_address import ROOT
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 OFFLINE = re.compile(r"ConnectionError|ConnectTimeout|ReadTimeout|name resolution|ProxyError|SSLEr")
+# The second where a file of constraints names the package as well.
+ABSENT = re.compile(r"No matching distribution found for (\S+)|Cannot install (\S+) because")
 GLIBC = (28, 27, 26, 24, 17, 12, 5)  # pip takes each tag for itself
 
 
@@ -167,6 +169,11 @@ def run_pip(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def _last(said: str) -> str:
+    """The last lines of what pip said."""
+    return "It said:\n" + "\n".join(said.strip().splitlines()[-4:])
+
+
 def _quiet(command: str, folder: Path) -> list[str]:
     destination = "--dest" if command == "download" else "--wheel-dir"
     quiet = ["--quiet", "--progress-bar=off", "--disable-pip-version-check"]
@@ -187,14 +194,14 @@ def download(asked: list[str], system: str, python: str, folder: Path) -> list[s
         if run.returncode == 0:
             return failed
         said = run.stderr
-        found = re.search(r"No matching distribution found for (\S+)", said)
-        culprit = next((a for a in asked if found and a == found[1].lower()), None)
+        absent = {name.lower() for found in ABSENT.findall(said) for name in found}
+        culprit = next((a for a in asked if a in absent), None)
         if "No space left" in said:
             raise WheelError(f"The disk is full: {folder} could not take all wheels.")
         if OFFLINE.search(said) and not index:
-            raise WheelError(f"pip can't reach its index, so nothing was made. It said:\n{said}")
+            raise WheelError(f"pip can't reach its index, so nothing was made. {_last(said)}")
         if culprit is None:
-            raise WheelError(f"pip download failed for {SYSTEMS[system].title}. It said:\n{said}")
+            raise WheelError(f"pip download failed for {SYSTEMS[system].title}. {_last(said)}")
         if culprit.endswith("+cpu") and not index:
             index = ["--extra-index-url", CPU_INDEX]  # where it is, unless a mirror has it
             continue
@@ -230,7 +237,7 @@ def build_helpers(folder: Path) -> Path:
         shutil.copytree(ROOT / "helpers", source / "helpers", ignore=ignore)
         run = run_pip([*_quiet("wheel", made), str(source)])
         if run.returncode:
-            raise WheelError(f"pip could not build the package helpers. It said:\n{run.stderr}")
+            raise WheelError(f"pip could not build the package helpers. {_last(run.stderr)}")
         return Path(shutil.copy2(next(made.glob("*.whl")), folder))
 
 
@@ -297,9 +304,10 @@ def _check(requirement: Requirement, wheel: Path | None) -> None:
 
 def _without_wheel(failed: list[str], system: str, python: str, folder: Path) -> str:
     others = " ".join(name for name in SYSTEMS if name != system)
+    another = "3.12" if python == "3.11" else "3.11"
     message = (
         f"The index has no wheel for {SYSTEMS[system].title} and Python {python} of: "
-        f"{', '.join(sorted(failed))}. Choose another Python (PY=3.12), leave the system out "
+        f"{', '.join(sorted(failed))}. Choose another Python (PY={another}), leave the system out "
         f'(WHEELS="{others}"), or put a wheel that you have into {folder} and start again.'
     )
     if any(name.endswith("+cpu") for name in failed):
