@@ -283,11 +283,11 @@ def collect(
             if (name, extras) not in seen:
                 seen.add((name, extras))
                 following += needs(wheel, extras, environment)
-        wanted = [r for r in following if not (name_is_cuda(r.name) and system == "linux")]
+        wanted = [r for r in following if not (_is_cuda(r.name) and system == "linux")]
     return sorted(find(folder, a) for a in asked.values())
 
 
-def name_is_cuda(name: str) -> bool:
+def _is_cuda(name: str) -> bool:
     """Whether a package is one of CUDA's, which the CPU build of PyTorch does without."""
     return re.match(r"nvidia-|cuda-|triton$", canonicalize_name(name)) is not None
 

@@ -75,7 +75,7 @@ def verify(folder: Path) -> None:
     Raises:
         SetUpError: some differ, or the list itself is absent.
     """
-    print("Checking the copied files …", flush=True)
+    print("Checking the copied files ...", flush=True)
     try:
         wrong = damaged(folder)
     except (OSError, ValueError) as error:
@@ -107,7 +107,7 @@ def make_environment(folder: Path, wanted: Path) -> Path:
             f"The environment takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in "
             f"{folder}. Copy the folder to a larger disk, or make room."
         )
-    print("Installing the packages from this folder: some minutes, once …", flush=True)
+    print("Installing the packages from this folder: some minutes, once ...", flush=True)
     shutil.rmtree(place, ignore_errors=True)
     try:
         venv.create(place, symlinks=os.name != "nt", with_pip=False)
