@@ -45,7 +45,8 @@ class System:
         title: what a reader calls it.
         platforms: pip's names for it.
         markers: what differs from this machine in a requirement's conditions.
-        megabytes: of its wheels, about, for the estimate before anything is fetched.
+        megabytes: of its wheels, for the estimate before anything is fetched; measured in November
+            2026 with the extra "serve", without which they are 60 to 75 fewer.
     """
 
     title: str
@@ -68,16 +69,16 @@ SYSTEMS = {
         "Linux x86-64",
         (*(f"manylinux_2_{n}_x86_64" for n in GLIBC), "manylinux2014_x86_64", "linux_x86_64"),
         _markers("linux", "Linux", "posix", "x86_64"),
-        500,
+        525,
     ),
     "windows": System(
-        "Windows x86-64", ("win_amd64",), _markers("win32", "Windows", "nt", "AMD64"), 450
+        "Windows x86-64", ("win_amd64",), _markers("win32", "Windows", "nt", "AMD64"), 400
     ),
     "macos": System(
         "macOS arm64",
         ("macosx_14_0_arm64",),  # pip takes those for older systems too
         _markers("darwin", "Darwin", "posix", "arm64"),
-        400,
+        385,
     ),
 }
 
