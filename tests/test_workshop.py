@@ -236,6 +236,7 @@ def small(monkeypatch, tmp_path):
     asset = tmp_path / "cache" / "minilm-0.1.0"
     asset.mkdir(parents=True)
     (asset / "weights").write_bytes(bytes(1000))
+    (asset / ".gitattributes").write_text("an asset's own, and in its manifest")
     monkeypatch.setattr(workshop.assets, "path", lambda name: str(asset))
     monkeypatch.setattr(
         workshop_wheels, "build_helpers", lambda folder: wheel(folder, "plm-book-helpers", "0.1.0")
@@ -274,6 +275,7 @@ def test_a_folder_has_what_the_room_needs_and_nothing_else(small, capsys):
     for name in ("README.md", "setup.sh", "setup.bat"):
         assert "@" not in (folder / name).read_text().replace("@echo", "").replace('"$@"', "")
     assert start.damaged(folder) == []
+    assert (folder / "assets" / "minilm-0.1.0" / ".gitattributes").exists()
     said = capsys.readouterr().out
     assert "To write, at most about: Linux x86-64" in said
     assert "Windows x86-64: packages of" in said

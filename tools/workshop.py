@@ -73,7 +73,7 @@ def copy(source: Path, target: Path) -> None:
     """Copy a file or a folder, without caches; what is there already stays."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        ignore = shutil.ignore_patterns("__pycache__", ".*")
+        ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
         shutil.copytree(source, target, ignore=ignore, dirs_exist_ok=True)
     else:
         shutil.copy2(source, target)
