@@ -16,7 +16,7 @@ FAST ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env assets book test lab serve demo execute editions pictures pdf slides times lint format portability colab stress bench gpu-check address lock clean
+.PHONY: help env assets book test lab serve demo workshop execute editions pictures pdf slides times lint format portability colab stress bench gpu-check address lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ serve: $(READY) ## answer requests with a text classifier on port 8000 (MODEL=fo
 
 demo: $(READY) ## open a page to try that classifier on, port 7860
 	@$(BIN)/python -m examples.service.demo $(if $(MODEL),--model $(MODEL))
+
+workshop: $(READY) ## make a folder for a room without a network: NB="11 13" (WHEELS="linux windows macos")
+	@$(BIN)/python -m tools.workshop $(NB) $(if $(WHEELS),--systems $(WHEELS)) $(if $(PY),--python $(PY)) \
+	  $(if $(OUT),--out "$(OUT)") $(if $(filter 0,$(ZIP)),--no-zip)
 
 execute: $(READY) ## run the notebooks in place (NB=11 for one), with clean diffs
 	@$(BIN)/python -m tools.execute_notebooks $(if $(NB),$(or $(wildcard notebooks/$(NB)-*.ipynb),$(NB)))

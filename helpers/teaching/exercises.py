@@ -7,6 +7,9 @@ notebook runs from top to bottom. No check raises because of the reader's answer
 
 A usual slip gets a message of its own. It is known by the digest of the wrong answer, or by a
 fingerprint of a wrong function's results, so that what is wrong doesn't tell what is right.
+
+A workshop can collect what the checks said: see `helpers.teaching.results`. Nothing is kept unless
+`record(path)` or the environment variable PLM_RESULTS asks for it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import inspect
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from numbers import Number, Real
 from types import CodeType
@@ -25,11 +29,40 @@ from typing import Any
 import numpy as np
 import torch
 
+from helpers.teaching import results
 from helpers.teaching.compare import described, difference
+from helpers.teaching.results import record
+
+__all__ = [
+    "check_choice",
+    "check_function",
+    "check_value",
+    "digest_of",
+    "fingerprint_of",
+    "record",
+]
 
 _UNANSWERED = "Not answered yet."
 _SEVERAL = (list, tuple, set, frozenset)
 _NO_SLIPS: Mapping[Any, str] = {}
+_NOT_THE_VALUE = "this is not the value."
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What is said of an answer.
+
+    Attributes:
+        message: the whole sentence.
+        right: None for an answer that isn't given yet.
+        hint: what of the message leads on, "" if nothing does.
+        slip: the usual mistake that was made, "" if none was known again.
+    """
+
+    message: str
+    right: bool | None
+    hint: str = ""
+    slip: str = ""
 
 
 def digest_of(answer: float | str | Iterable[str], *, salt: str, decimals: int = 0) -> str:
@@ -65,6 +98,7 @@ def check_value(
     decimals: int = 0,
     hint: str = "",
     slips: Mapping[str, str] = _NO_SLIPS,
+    exercise: str = "",
 ) -> bool:
     """Say whether a number is the right one.
 
@@ -79,10 +113,17 @@ def check_value(
         decimals: as for `digest_of`.
         hint: what to say after a wrong answer.
         slips: what to say after a certain wrong answer, by what `digest_of` gives for it.
+        exercise: its number, under which a workshop keeps the result; `salt` if none is given.
 
     Returns:
         True if the answer is right; False if it is wrong or not given yet.
     """
+    return _tell(_judged_value(answer, digest, salt, decimals, hint, slips), exercise or salt)
+
+
+def _judged_value(
+    answer: Any, digest: str, salt: str, decimals: int, hint: str, slips: Mapping[str, str]
+) -> _Verdict:
     if answer is None or answer is ...:
         return _say(_UNANSWERED)
     value = _number(answer)
@@ -94,12 +135,20 @@ def check_value(
     near = {_digest(salt, _units(value, decimals, way)) for way in ways}
     if digest in near:
         return _say("Right.", right=True)
-    why, slip = "this is not the value.", next((slips[d] for d in slips if d in near), "")
-    if not slip and _is_rounded_too_far(value, digest, salt, decimals):
-        why, hint = f"right as far as it goes, but {decimals} decimals are asked for.", ""
-    elif not slip:
-        why = _usual_slip(value, digest, salt, decimals)
-    return _not_yet(why, slip or hint)
+    slip = next((slips[d] for d in slips if d in near), "")
+    return _wrong_value(value, digest, salt, decimals, hint, slip)
+
+
+def _wrong_value(
+    value: float, digest: str, salt: str, decimals: int, hint: str, slip: str
+) -> _Verdict:
+    if slip:
+        return _not_yet(_NOT_THE_VALUE, slip, slip=slip)
+    if _is_rounded_too_far(value, digest, salt, decimals):
+        why = f"right as far as it goes, but {decimals} decimals are asked for."
+        return _not_yet(why, slip=why)
+    why = _usual_slip(value, digest, salt, decimals)
+    return _not_yet(why or _NOT_THE_VALUE, hint, slip=why)
 
 
 def _is_rounded_too_far(value: float, digest: str, salt: str, decimals: int) -> bool:
@@ -115,6 +164,8 @@ def _is_rounded_too_far(value: float, digest: str, salt: str, decimals: int) -> 
 
 
 def _usual_slip(value: float, digest: str, salt: str, decimals: int) -> str:
+    """What of a wrong number any exercise knows; "" if nothing."""
+
     def fits(number: float) -> bool:
         units = _units(number, decimals, ROUND_HALF_EVEN) if math.isfinite(number) else "0"
         # Any small number rounds to 0 after a division: that would say nothing.
@@ -124,7 +175,7 @@ def _usual_slip(value: float, digest: str, salt: str, decimals: int) -> str:
         return "look at the sign."
     if fits(value / 100) or fits(value * 100):
         return "is it off by a factor of 100, a share or a percentage?"
-    return "this is not the value."
+    return ""
 
 
 def check_choice(
@@ -135,6 +186,7 @@ def check_choice(
     options: Sequence[str],
     hint: str = "",
     slips: Mapping[str, str] = _NO_SLIPS,
+    exercise: str = "",
 ) -> bool:
     """Say whether the right option was chosen, or the right set of options.
 
@@ -145,10 +197,22 @@ def check_choice(
         options: all options that there are.
         hint: what to say after a wrong answer.
         slips: what to say after a certain wrong option or set, by what `digest_of` gives for it.
+        exercise: its number, under which a workshop keeps the result; `salt` if none is given.
 
     Returns:
         True if the choice is right; False if it is wrong or not made yet.
     """
+    return _tell(_judged_choice(answer, digest, salt, options, hint, slips), exercise or salt)
+
+
+def _judged_choice(
+    answer: Any,
+    digest: str,
+    salt: str,
+    options: Sequence[str],
+    hint: str,
+    slips: Mapping[str, str],
+) -> _Verdict:
     if answer is None or answer is ...:
         return _say(_UNANSWERED)
     chosen = list(answer) if isinstance(answer, _SEVERAL) else [answer]
@@ -159,7 +223,8 @@ def check_choice(
     given = _digest(salt, _canonical(chosen))
     if digest == given:
         return _say("Right.", right=True)
-    return _not_yet("this is not the right choice.", slips.get(given, hint))
+    slip = slips.get(given, "")
+    return _not_yet("this is not the right choice.", slip or hint, slip=slip)
 
 
 def check_function(
@@ -172,6 +237,7 @@ def check_function(
     hint: str = "",
     slips: Mapping[float, str] = _NO_SLIPS,
     forbidden: Sequence[str] = (),
+    exercise: str = "",
 ) -> bool:
     """Say whether a function does what a reference does, or in which case and way it doesn't.
 
@@ -189,6 +255,7 @@ def check_function(
         slips: what to say after a certain wrong way, by what `fingerprint_of` gives for a function
             that goes it.
         forbidden: names that the function's code may not use, such as "cross_entropy".
+        exercise: its number, under which a workshop keeps the result.
 
     Returns:
         True if all cases agree; False if one doesn't, or if the function isn't written yet.
@@ -201,25 +268,46 @@ def check_function(
         raise ValueError("cases holds one tuple of arguments for each case, and at least one.")
     if not callable(reference) and len(reference) != len(cases):
         raise ValueError(f"{len(reference)} results for {len(cases)} cases: give one for each.")
+    verdict = _judged_function(function, forbidden)
+    if verdict is None:
+        verdict = _judged_results(function, reference, cases, hint, slips, rtol=rtol, atol=atol)
+    return _tell(verdict, exercise)
+
+
+def _judged_function(function: Any, forbidden: Sequence[str]) -> _Verdict | None:
+    """What is said before a call; None if the function can be called."""
     if function is None or function is ...:
         return _say(_UNANSWERED)
-    if refusal := _refusal(function, forbidden):
-        return _not_yet(refusal)
+    refusal = _refusal(function, forbidden)
+    return _not_yet(refusal, slip=refusal) if refusal else None
+
+
+def _judged_results(
+    function: Callable,
+    reference: Callable | Sequence,
+    cases: Sequence[tuple],
+    hint: str,
+    slips: Mapping[float, str],
+    **tolerance: float,
+) -> _Verdict:
     for number, case in enumerate(cases, start=1):
         expected = _call(reference, case) if callable(reference) else (reference[number - 1], case)
+        raised = ""
         try:
             got = _call(function, case)
             if _is_stub(got[0]) and not _is_stub(expected[0]):
                 return _say(f"Not answered yet: the function returns {got[0]}.")
-            wrong = _wrong(got, expected, rtol=rtol, atol=atol)
+            wrong = _wrong(got, expected, **tolerance)
         except NotImplementedError as error:
             return _say(f"Not answered yet: {error}" if str(error) else _UNANSWERED)
         except Exception as error:  # whatever the reader's code raises is reported, not raised
-            wrong = f"it raises {type(error).__name__}: {error}"
+            raised = f"it raises {type(error).__name__}"
+            wrong = f"{raised}: {error}"
         if wrong:
             given = ", ".join(described(argument) for argument in case)
             why = f"in case {number} of {len(cases)}, called with ({given}), {wrong}."
-            return _not_yet(why, _slip_of(function, cases, slips) or hint)
+            slip = _slip_of(function, cases, slips)
+            return _not_yet(why, slip or hint, slip=slip or raised)
     return _say(f"Right: all {len(cases)} cases agree.", right=True)
 
 
@@ -348,10 +436,16 @@ def _digest(salt: str, canonical: str) -> str:
     return hashlib.sha256(f"{salt}\n{canonical}".encode()).hexdigest()[:16]
 
 
-def _not_yet(why: str, hint: str = "") -> bool:
-    return _say(f"Not yet: {why} {hint}".rstrip())
+def _not_yet(why: str, hint: str = "", *, slip: str = "") -> _Verdict:
+    return _Verdict(f"Not yet: {why} {hint}".rstrip(), False, hint, slip)
 
 
-def _say(message: str, *, right: bool = False) -> bool:
-    print(message)
-    return right
+def _say(message: str, *, right: bool | None = None) -> _Verdict:
+    return _Verdict(message, right)
+
+
+def _tell(verdict: _Verdict, exercise: str) -> bool:
+    """Print a verdict, keep it where a workshop asks for that, and say whether it is "right"."""
+    print(verdict.message)
+    results.keep(exercise, verdict.message, verdict.right, verdict.hint, verdict.slip)
+    return verdict.right is True
