@@ -2,8 +2,8 @@
 
 Nothing of it stands in the notebooks, so no link can go astray. A term, or another name of it, is
 linked where it stands first in the running text of a chapter: in a paragraph or a list, and not in
-a heading, bold words, code, a formula, a link, a caption, a table, an output, a solution, or under
-"Further reading".
+a heading, bold words, code, a formula, a link, a caption, a table, an output, a solution, the box
+of an interactive piece, or under "Further reading".
 
 - A longer term goes before a shorter one in it; plurals count.
 - A name with a capital is found as it is written: "LoRA", and "Transformer" but not the library
@@ -57,6 +57,7 @@ NOT_RUNNING_TEXT = (
     addnodes.pending_xref,
 )
 SOLUTION, OUTPUT = "solution", "cell_output"
+LIVE = re.compile("live-").match  # a box in which an interactive piece stands
 WORKS, DEEPER = "Further reading", "Going deeper"
 
 
@@ -158,10 +159,11 @@ def running_text(
 
 
 def is_apart(element: nodes.Element) -> bool:
-    """Whether an element's text is an output, a solution, or a list of works."""
+    """Whether an element's text is an output, a solution, a list of works, or hidden by a piece."""
     if isinstance(element, nodes.section):
         return element[0].astext().startswith(WORKS)
-    return not {SOLUTION, OUTPUT}.isdisjoint(element.get("classes", ()))
+    classes = element.get("classes", ())
+    return not {SOLUTION, OUTPUT}.isdisjoint(classes) or any(map(LIVE, classes))
 
 
 def texts_of(paragraph: nodes.paragraph) -> Iterator[nodes.Text]:
