@@ -25,8 +25,8 @@ from live import BOX
 
 PIECES = ("attention", "decoding", "pieces")
 CHAPTERS = {"attention": "03", "decoding": "09", "pieces": "02"}
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Pieces</title><article>{boxes}</article>
-<script src="live/live.js"></script>{scripts}"""
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Pieces</title>
+<article>{boxes}</article><script src="live/live.js"></script>{scripts}"""
 BOXES = """<div class="tip live-{name} admonition"><p class="admonition-title">Try it</p>
 <p>Words.</p></div>"""
 
