@@ -10,6 +10,12 @@ from collections.abc import Callable
 Change = tuple[str, str | Callable[[re.Match], str]]
 
 
+def named_arrow(match: re.Match) -> str:
+    """The arrow that opens a part of the contents, with a name (4.1.2)."""
+    part = re.sub(r"<[^>]*>", "", match[2])
+    return f'{match[1]}<summary aria-label="Pages of “{part}”">'
+
+
 def lines_of_signature(match: re.Match) -> str:
     """A signature of several lines in lines, where Sphinx writes a list of no terms (1.3.1)."""
     lines = match[2].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
@@ -17,11 +23,10 @@ def lines_of_signature(match: re.Match) -> str:
 
 
 CHANGES: list[Change] = [
-    # The arrow that opens a part of the contents has a name (4.1.2).
     (
-        r'(<a class="reference internal" href="[^"]*">([^<]*)</a><details(?: open="open")?>)'
-        r"<summary>",
-        r'\1<summary aria-label="Pages of “\2”">',
+        r'(<a class="(?:current )?reference internal" href="[^"]*">((?:(?!</a>).)*)</a>'
+        r'<details(?: open="open")?>)<summary>',
+        named_arrow,
     ),
     # The name of what has visible words holds them (2.5.3): what folds, and the search's button.
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
