@@ -208,6 +208,8 @@ def choose(places: list[Place], chapter: int) -> set[Entry]:
     chosen = set(ranked[:PER_CORE])
     linked, in_core = linked_in(places, chosen)
     for entry in ranked[PER_CORE:]:
+        if in_core == PER_CORE:
+            break
         more, count = linked_in(places, chosen | {entry})
         if in_core < count <= PER_CORE and linked <= more:
             chosen.add(entry)
