@@ -69,8 +69,9 @@ execute: $(READY) ## run the notebooks in place (NB=11 for one), with clean diff
 editions: $(READY) ## make the notebooks of editions/ (Colab, students) from the chapters
 	@$(BIN)/python -m tools.editions
 
-pictures: $(READY) ## draw the first page's picture from the stored results
+pictures: $(READY) ## draw the first page's picture and write the data of the interactive pieces
 	@$(BIN)/python -m tools.first_picture
+	@$(BIN)/python -m tools.live_data
 
 times: $(READY) ## write the chapters' reading times into them, the README and the first page
 	@$(BIN)/python -m tools.reading_time --write

@@ -17,6 +17,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 from tests.conftest import build
+from tests.accessible import violations
 from tools.editions import read_book
 from tools.set_address import ROOT, configured_url
 
@@ -72,6 +73,9 @@ OPEN_DEEPER = """() => document.querySelectorAll('.deeper-toggle[aria-expanded=f
 
 OPEN_CELLS = """() => document.querySelectorAll('article details')
   .forEach(element => element.open = true)"""
+
+OPEN_SOLUTIONS = """() => document.querySelectorAll('article .toggle-hidden')
+  .forEach(element => element.querySelector('.toggle-button').click())"""
 
 PAGE_WIDTH = "() => document.documentElement.scrollWidth - innerWidth"
 
@@ -158,6 +162,8 @@ def test_page_is_whole_in_a_browser(browser, site, html, name):
         hides_its_solutions(page, name)
     page.set_viewport_size(PHONE)
     assert look_at(page, seen) == Visit()
+    page.set_viewport_size(DESKTOP)
+    is_accessible(page)
     page.close()
 
 
@@ -165,6 +171,85 @@ def test_page_is_whole_in_a_browser(browser, site, html, name):
 def test_page_is_whole_when_opened_as_a_file(browser, html, name):
     page = html / f"{name}.html"
     assert visit(browser, page.as_uri(), html.as_uri(), PHONE) == Visit()
+
+
+def is_accessible(page):
+    """What is folded has to be right, too."""
+    for fold in (OPEN_DEEPER, OPEN_CELLS, OPEN_SOLUTIONS):
+        page.evaluate(fold)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "rows"),
+    [
+        ("notebooks/02-subword-tokenization", "A sentence", 3),
+        ("notebooks/03-attention", "Sentence", 7),
+        ("notebooks/09-causal-language-modelling", "Text so far", 14),
+    ],
+)
+def test_an_interactive_piece_stands_in_its_chapter(browser, html, name, label, rows):
+    page, seen = opened(browser, (html / f"{name}.html").as_uri(), html.as_uri(), PHONE)
+    live = page.locator("article .live")
+    assert live.count() == 1
+    assert not page.locator(".live-words").first.is_visible()
+    page.get_by_label(label, exact=True).focus()
+    live.locator("tr").nth(rows - 1).wait_for()
+    assert live.locator("tr").count() == rows
+    assert look_at(page, seen) == Visit()
+    assert violations(page, ".live") == []
+    page.emulate_media(media="print")
+    assert page.locator(".live-words").first.is_visible()
+    assert not live.is_visible()
+    page.close()
+    scripts = [
+        name for name in PAGES if "live/live.js" in (html / f"{name}.html").read_text("utf-8")
+    ]
+    assert [name[10:12] for name in scripts] == ["02", "03", "09"]
+
+
+# The theme's own pages, and three that show the code of modules.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "404",
+        "genindex",
+        "py-modindex",
+        "search",
+        "_modules/index",
+        "_modules/helpers/data/subwords",
+        "_modules/helpers/training/loop",
+        "_modules/helpers/teaching/diagrams",
+    ],
+)
+def test_a_page_that_sphinx_adds_is_accessible(browser, html, serve, tmp_path, name):
+    # The page for a wrong address takes its style from the place where the host has the book.
+    (tmp_path / "pretrained-language-models").symlink_to(html)
+    site = f"{serve(tmp_path)}/pretrained-language-models"
+    page, seen = opened(browser, f"{site}/{name}.html", site, DESKTOP)
+    assert seen == Visit()
+    is_accessible(page)
+    page.close()
+
+
+BROKEN_FOR_SOME = """<!doctype html><html lang="en"><title>Broken</title><style>
+html[data-theme=dark] {background: #222; color: #444}
+a {display: inline-block; width: 9px; height: 9px; overflow: hidden}</style>
+<p>Grey on black in the dark.</p><input type="text"><img src="data:image/gif;base64,
+R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==">
+<p><a href="#a">one</a><a href="#b">two</a></p><button aria-label="Go">Search</button></html>"""
+
+
+def test_axe_sees_what_is_wrong_with_a_page(browser, serve, tmp_path):
+    (tmp_path / "broken.html").write_text(BROKEN_FOR_SOME, "utf-8")
+    page = browser.new_page()
+    page.goto(f"{serve(tmp_path)}/broken.html")
+    found = violations(page)
+    for rule in ("label", "image-alt", "target-size", "label-content-name-mismatch"):
+        assert any(line.startswith(f"light: {rule} ") for line in found), rule
+    contrast = [line for line in found if "color-contrast" in line]
+    assert {line.split(":")[0] for line in contrast} == {"dark"}
+    page.close()
 
 
 BROKEN_PAGE = """<!doctype html><title>Broken</title><article>

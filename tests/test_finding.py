@@ -139,6 +139,19 @@ def test_what_is_not_folded_has_few_links_to_what_a_reader_knows_least():
     assert core >= {"term-1", "term-2", "term-3", "term-4"}  # just before, later, nowhere
 
 
+def test_where_a_paragraph_has_no_room_another_term_is_linked():
+    crowd = [Entry(f"term-a{n}", (f"aword{n}",)) for n in range(PER_PARAGRAPH + 2)]
+    others = [Entry(f"term-b{n}", (f"bword{n}",)) for n in range(PER_CORE - PER_PARAGRAPH - 2)]
+    known = [Entry(f"term-c{n}", (f"cword{n}",), (1,)) for n in range(4)]
+    texts = [" ".join(entry.names[0] for entry in crowd)]
+    texts += [entry.names[0] for entry in (*others, *known)]
+    page = nodes.section("", nodes.title("", "T"))
+    page += [nodes.paragraph("", "", nodes.Text(text)) for text in texts]
+    # Two of the crowd find no room, so two that are known take their links.
+    linked = link_first_uses(page, Finder([*crowd, *others, *known]), str, chapter=4)
+    assert list(linked) == [*crowd[:PER_PARAGRAPH], *others, *known[:2]]
+
+
 @pytest.fixture(scope="module")
 def html(tmp_path_factory):
     source = tmp_path_factory.mktemp("finding")

@@ -2,8 +2,8 @@
 
 Nothing of it stands in the notebooks, so no link can go astray. A term, or another name of it, is
 linked where it stands first in the running text of a chapter: in a paragraph or a list, and not in
-a heading, bold words, code, a formula, a link, a caption, a table, an output, a solution, or under
-"Further reading".
+a heading, bold words, code, a formula, a link, a caption, a table, an output, a solution, the box
+of an interactive piece, or under "Further reading".
 
 - A longer term goes before a shorter one in it; plurals count.
 - A name with a capital is found as it is written: "LoRA", and "Transformer" but not the library
@@ -13,14 +13,16 @@ a heading, bold words, code, a formula, a link, a caption, a table, an output, a
 - A paragraph has at most `PER_PARAGRAPH` links; a term left over is linked at its next use.
 - What isn't folded has at most `PER_CORE`, for the keyboard goes from link to link. Those terms go
   first that a later chapter explains, then those of the chapters just before; last come those that
-  the chapter itself explains.
+  the chapter itself explains. Where a term finds no room in its paragraphs, the next one is linked.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
+from chapter_numbers import number_of
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -29,6 +31,7 @@ GLOSSARY = "book/glossary"
 CHAPTERS = "notebooks/"  # as the names of their pages begin
 PER_PARAGRAPH = 3
 PER_CORE = 33
+LAST = 99  # a page without a number stands behind all chapters
 EVERYDAY = """
 accumulation alignment block confidence containment context domain drift expectation feature gate
 head key leak margin memory merging piece pipeline precision query rank recall reference risk
@@ -57,6 +60,7 @@ NOT_RUNNING_TEXT = (
     addnodes.pending_xref,
 )
 SOLUTION, OUTPUT = "solution", "cell_output"
+LIVE = re.compile("live-").match  # a box in which an interactive piece stands
 WORKS, DEEPER = "Further reading", "Going deeper"
 
 
@@ -158,10 +162,11 @@ def running_text(
 
 
 def is_apart(element: nodes.Element) -> bool:
-    """Whether an element's text is an output, a solution, or a list of works."""
+    """Whether an element's text is an output, a solution, a list of works, or hidden by a piece."""
     if isinstance(element, nodes.section):
         return element[0].astext().startswith(WORKS)
-    return not {SOLUTION, OUTPUT}.isdisjoint(element.get("classes", ()))
+    classes = element.get("classes", ())
+    return not {SOLUTION, OUTPUT}.isdisjoint(classes) or any(map(LIVE, classes))
 
 
 def texts_of(paragraph: nodes.paragraph) -> Iterator[nodes.Text]:
@@ -172,19 +177,56 @@ def texts_of(paragraph: nodes.paragraph) -> Iterator[nodes.Text]:
             yield node
 
 
+@dataclass(frozen=True)
+class Place:
+    """A paragraph: whether the page folds it, and the entries that its text names, in order."""
+
+    folded: bool
+    entries: tuple[Entry, ...]
+
+
+def linked_in(places: Iterable[Place], chosen: set[Entry]) -> tuple[set[Entry], int]:
+    """The entries that get a link if the core may link those chosen, and how many of it there."""
+    linked: set[Entry] = set()
+    in_core = 0
+    for place in places:
+        allowed = (e for e in dict.fromkeys(place.entries) if place.folded or e in chosen)
+        new = list(islice((e for e in allowed if e not in linked), PER_PARAGRAPH))
+        linked.update(new)
+        in_core += 0 if place.folded else len(new)
+    return linked, in_core
+
+
+def choose(places: list[Place], chapter: int) -> set[Entry]:
+    """The entries that the core may link: those least known first, until it has all its links.
+
+    Some stand only where a paragraph has no room for them, so others take their places. None of
+    these may take the place of one before it.
+    """
+    core = dict.fromkeys(entry for place in places if not place.folded for entry in place.entries)
+    ranked = sorted(core, key=lambda entry: entry.rank(chapter))
+    chosen = set(ranked[:PER_CORE])
+    linked, in_core = linked_in(places, chosen)
+    for entry in ranked[PER_CORE:]:
+        if in_core == PER_CORE:
+            break
+        more, count = linked_in(places, chosen | {entry})
+        if in_core < count <= PER_CORE and linked <= more:
+            chosen.add(entry)
+            linked, in_core = more, count
+    return chosen
+
+
 def link_first_uses(
-    page: nodes.Node, finder: Finder, address: Callable[[Entry], str], chapter: int = 99
+    page: nodes.Node, finder: Finder, address: Callable[[Entry], str], chapter: int = LAST
 ) -> dict[Entry, str]:
     """Link the first use of each term on a page; return the words that became links."""
     paragraphs = list(running_text(page))
-    core = dict.fromkeys(
-        entry
+    places = [
+        Place(folded, tuple(e for text in texts_of(paragraph) for _, e in finder.find_in(text)))
         for paragraph, folded in paragraphs
-        for text in texts_of(paragraph)
-        for _, entry in finder.find_in(text)
-        if not folded
-    )
-    chosen = set(sorted(core, key=lambda entry: entry.rank(chapter))[:PER_CORE])
+    ]
+    chosen = choose(places, chapter)
     linked: dict[Entry, str] = {}
     for paragraph, folded in paragraphs:
         room = PER_PARAGRAPH
@@ -221,7 +263,13 @@ class FirstUses(SphinxPostTransform):
         if not self.env.docname.startswith(CHAPTERS):
             return
         page = self.app.builder.get_relative_uri(self.env.docname, GLOSSARY)
-        link_first_uses(self.document, finder_of(self.env), lambda entry: f"{page}#{entry.anchor}")
+        chapter = number_of(self.env.docname)
+        link_first_uses(
+            self.document,
+            finder_of(self.env),
+            lambda entry: f"{page}#{entry.anchor}",
+            LAST if chapter is None else chapter,
+        )
 
 
 def chapters_follow_the_glossary(app, env, added, changed, removed):
