@@ -16,8 +16,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from tests.conftest import build
 from tests.accessible import violations
+from tests.conftest import build
 from tools.editions import read_book
 from tools.set_address import ROOT, configured_url
 
