@@ -50,7 +50,8 @@ def shown(browser, path, folder):
 def test_every_slide_holds_what_is_on_it(browser, html, folder, number):
     path = write(number, html, folder)
     page, seen = shown(browser, path, folder)
-    assert 25 <= page.evaluate("Reveal.getTotalSlides()") <= 75
+    assert 25 <= page.locator(".card").count() <= 75
+    assert page.evaluate("Reveal.getTotalSlides()") == page.locator(".card").count()
     assert page.evaluate(OVERFLOW) == []
     assert page.evaluate(BAD_MATH) == 0
     assert page.locator(".card img").evaluate_all("all => all.every(i => i.naturalWidth)")

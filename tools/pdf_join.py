@@ -119,12 +119,18 @@ def _bookmarks(writer: PdfWriter, parts: list[tuple[str, Sheet]], places: dict) 
         for heading in sheet.headings:
             number, top = places[sheet.page, heading["anchor"]]
             if part and heading is sheet.headings[0]:
-                part_item = writer.add_outline_item(part, number, bold=True, is_open=False)
+                part_item = writer.add_outline_item(
+                    title=part, page_number=number, bold=True, is_open=False
+                )
             level = heading["level"]
             parent = next((above[n] for n in range(level - 1, 0, -1) if n in above), part_item)
             above = {n: item for n, item in above.items() if n < level}
             above[level] = writer.add_outline_item(
-                heading["title"], number, parent, fit=Fit.xyz(top=top), is_open=False
+                title=heading["title"],
+                page_number=number,
+                parent=parent,
+                fit=Fit.xyz(top=top),
+                is_open=False,
             )
 
 

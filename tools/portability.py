@@ -23,7 +23,10 @@ from tools import lanes
 from tools.set_address import ROOT
 
 # What the book's own tools make, which are pinned; no lane of other versions has them.
-RENDERING = ("tests/test_book.py", "tests/test_editions.py", "tests/test_editions_browser.py")
+RENDERING = tuple(
+    f"tests/test_{name}.py"
+    for name in ("book", "deeper", "editions", "editions_browser", "finding", "pdf", "slides")
+)
 PACKAGES = ("torch", "transformers", "numpy", "pandas")
 
 

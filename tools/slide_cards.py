@@ -50,6 +50,9 @@ def clean(tag: Tag) -> Tag:
             link.unwrap()
     for element in [tag, *tag.select("[id]")]:
         del element["id"]
+    for element in [tag, *tag.select("section")]:
+        if element.name == "section":  # which would be a slide
+            element.name = "div"
     return tag
 
 
@@ -168,7 +171,7 @@ def merged(cards: list[Card]) -> Iterator[Card]:
     """Formulas that follow one another share a slide."""
     waiting, count = None, 0
     for card in cards:
-        if waiting and card.kind == "formula" and count < FORMULAS and waiting.title == card.title:
+        if waiting and waiting.kind == card.kind == "formula" and count < FORMULAS:
             waiting.body += card.body
             count += 1
             continue

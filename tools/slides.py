@@ -48,8 +48,10 @@ def entries(guide: Tag, part: str, anchor: str) -> list[str]:
     for entry in section.select("tbody tr, section > ul > li"):
         if not entry.find("a", href=re.compile(rf"#{re.escape(anchor)}$")):
             continue
-        cells = [inside(cell) for cell in entry.find_all("td")]
-        found.append(f"{cells[0]} min: {cells[2]}" if cells else inside(entry))
+        if cells := entry.find_all("td"):
+            found.append(f"{cells[0].get_text(strip=True)} min: {inside(cells[2].p)}")
+        else:
+            found.append(inside(entry))
     return found
 
 
