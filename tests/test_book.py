@@ -597,7 +597,7 @@ def anchors_of(links):
 def is_folded(link):
     """Whether a link stands in a section that goes deeper."""
     headings = (section.find(re.compile("^h[1-6]$")) for section in link.find_parents("section"))
-    return any("Going deeper" in heading.text for heading in headings)
+    return any(heading and "Going deeper" in heading.text for heading in headings)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
