@@ -11,9 +11,9 @@ of an interactive piece, or under "Further reading".
 - A word that has an everyday meaning too, one of `EVERYDAY`, is linked only in *italics*, by which
   a chapter introduces a term. `OTHERWISE` are phrases in which a word means something else.
 - A paragraph has at most `PER_PARAGRAPH` links; a term left over is linked at its next use.
-- What isn't folded has at most `PER_CORE`, for the keyboard goes from link to link. Those terms go
-  first that a later chapter explains, then those of the chapters just before; last come those that
-  the chapter itself explains. Where a term finds no room in its paragraphs, the next one is linked.
+- What isn't folded has at most `PER_CORE`, for the keyboard goes from link to link. The later in
+  the book a term is explained, the sooner it has one: a reader knows those best that were explained
+  first. Where a term finds no room in its paragraphs, the next one is linked.
 """
 
 import re
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
-from chapter_numbers import number_of
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -31,7 +30,7 @@ GLOSSARY = "book/glossary"
 CHAPTERS = "notebooks/"  # as the names of their pages begin
 PER_PARAGRAPH = 3
 PER_CORE = 33
-LAST = 99  # a page without a number stands behind all chapters
+LAST = 99  # behind all chapters
 EVERYDAY = """
 accumulation alignment block confidence containment context domain drift expectation feature gate
 head key leak margin memory merging piece pipeline precision query rank recall reference risk
@@ -72,12 +71,10 @@ class Entry:
     names: tuple[str, ...]
     chapters: tuple[int, ...] = ()
 
-    def rank(self, chapter: int) -> tuple[int, int]:
+    @property
+    def rank(self) -> int:
         """How far behind other terms this one stands when a chapter has links to give away."""
-        if chapter in self.chapters:
-            return 2, 0
-        before = [other for other in self.chapters if other < chapter]
-        return (1, chapter - max(before)) if before else (0, 0)
+        return LAST - max(self.chapters, default=LAST)
 
 
 def entries_of(page: nodes.Node) -> list[Entry]:
@@ -197,14 +194,14 @@ def linked_in(places: Iterable[Place], chosen: set[Entry]) -> tuple[set[Entry], 
     return linked, in_core
 
 
-def choose(places: list[Place], chapter: int) -> set[Entry]:
+def choose(places: list[Place]) -> set[Entry]:
     """The entries that the core may link: those least known first, until it has all its links.
 
     Some stand only where a paragraph has no room for them, so others take their places. None of
     these may take the place of one before it.
     """
     core = dict.fromkeys(entry for place in places if not place.folded for entry in place.entries)
-    ranked = sorted(core, key=lambda entry: entry.rank(chapter))
+    ranked = sorted(core, key=lambda entry: entry.rank)
     chosen = set(ranked[:PER_CORE])
     linked, in_core = linked_in(places, chosen)
     for entry in ranked[PER_CORE:]:
@@ -218,7 +215,7 @@ def choose(places: list[Place], chapter: int) -> set[Entry]:
 
 
 def link_first_uses(
-    page: nodes.Node, finder: Finder, address: Callable[[Entry], str], chapter: int = LAST
+    page: nodes.Node, finder: Finder, address: Callable[[Entry], str]
 ) -> dict[Entry, str]:
     """Link the first use of each term on a page; return the words that became links."""
     paragraphs = list(running_text(page))
@@ -226,7 +223,7 @@ def link_first_uses(
         Place(folded, tuple(e for text in texts_of(paragraph) for _, e in finder.find_in(text)))
         for paragraph, folded in paragraphs
     ]
-    chosen = choose(places, chapter)
+    chosen = choose(places)
     linked: dict[Entry, str] = {}
     for paragraph, folded in paragraphs:
         room = PER_PARAGRAPH
@@ -263,13 +260,7 @@ class FirstUses(SphinxPostTransform):
         if not self.env.docname.startswith(CHAPTERS):
             return
         page = self.app.builder.get_relative_uri(self.env.docname, GLOSSARY)
-        chapter = number_of(self.env.docname)
-        link_first_uses(
-            self.document,
-            finder_of(self.env),
-            lambda entry: f"{page}#{entry.anchor}",
-            LAST if chapter is None else chapter,
-        )
+        link_first_uses(self.document, finder_of(self.env), lambda entry: f"{page}#{entry.anchor}")
 
 
 def chapters_follow_the_glossary(app, env, added, changed, removed):
