@@ -25,6 +25,7 @@ LONG = (
     "editions_browser",
     "stock_code",
     "saved_folders",
+    "live",
 )
 
 
