@@ -1,4 +1,4 @@
-"""The sets on stereotypes and the word vectors: what is in them, and what the readers make of it."""
+"""The sets on stereotypes and the word vectors: what is in them, what the readers make of it."""
 
 import numpy as np
 import pytest

@@ -73,7 +73,7 @@ def test_only_listed_words_are_misspelt_and_a_capital_stays():
     assert after.split()[1:] == ["the", "Flim", "isn't", "a", "movie."]
 
 
-def test_a_higher_rate_only_adds_typos():
+def test_a_higher_rate_only_adds_listed_typos():
     text = "really film " * 50
     few, many = listed(text, 0.3).split(), listed(text, 0.6).split()
     for word, low, high in zip(text.split(), few, many, strict=True):
