@@ -2,7 +2,7 @@
 
     python -m experiments.chapter_22_explanations
 
-`faithful`: for 100 test sentences, how far the probability of the predicted class falls when the
+`faithful`: for 60 test sentences, how far the probability of the predicted class falls when the
 pieces that an explanation ranks highest are taken out, for each explanation and for a random order.
 `randomised`: how similar an explanation stays when the model's layers get random weights, from the
 top down. `probes`: the type of an entity read off MiniLM's layers, with both controls.
@@ -28,17 +28,17 @@ EXPERIMENT = Experiment(
     reads="the same sentences, countries and words for all methods of a part",
     searched="nothing",
     selected="nothing: all methods are shown",
-    test="100 test sentences to explain; entities of 300 test sentences for the probes",
+    test="60 test sentences to explain; entities of 200 test sentences for the probes",
     seeds=(0,),
 )
-EXPLAINED, RANDOMISED = 100, 20
+EXPLAINED, RANDOMISED = 60, 12
 METHODS = ("attention", "gradient times input", "integrated gradients", "occlusion")
 
 
 def explain(c: SimpleNamespace, model: torch.nn.Module, ids: torch.Tensor, method: str):
     """Scores of the pieces for the margin; attention has no sign."""
     if method == "integrated gradients":
-        return c.integrated_gradients(model, ids, steps=16)
+        return c.integrated_gradients(model, ids, steps=12)
     return getattr(c, method.replace(" ", "_"))(model, ids)
 
 
@@ -93,8 +93,8 @@ def probes(c: SimpleNamespace) -> list[Row]:
     """Entity words with their type, and with a type drawn for each word as the control."""
     data = corpora.conll2003()
     names = data["train"].features["ner_tags"].feature.names
-    words = {"train": _entity_words(data["train"], names, 500)}
-    words["test"] = _entity_words(data["test"], names, 300)
+    words = {"train": _entity_words(data["train"], names, 300)}
+    words["test"] = _entity_words(data["test"], names, 200)
     generator = np.random.default_rng(0)
     types = np.array([kind for *_, kind in words["train"]])
     drawn: dict[str, int] = {}
@@ -108,7 +108,7 @@ def probes(c: SimpleNamespace) -> list[Row]:
         ("random", random),
     ):
         states = {s: _states(c, model.eval(), data[s], words[s]) for s in words}
-        for layer in (0, 2, 4, 6):
+        for layer in (0, 3, 6):
             for task in ("type", "control"):
                 y = {
                     s: [drawn[w] if task == "control" else kind for *_, w, kind in words[s]]
