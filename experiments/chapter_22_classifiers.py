@@ -1,4 +1,4 @@
-"""Chapter 22, "The real run", fig-22-robust and others: 22-classifiers.json, minilm-sentiment.
+"""Chapter 22, fig-22-robust and what stands around it: 22-classifiers.json, minilm-sentiment.
 
     python -m experiments.chapter_22_classifiers
 
