@@ -261,3 +261,20 @@ def test_conll_rows(conll):
         steps = set(np.diff(split["document"]).tolist())
         assert split["document"][0] == 0
         assert steps == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("domain", "count", "positive"), [("products", 2650, 1574), ("tweets", 2775, 1920)]
+)
+def test_rated_texts_of_other_domains_have_the_labels_of_the_reviews(domain, count, positive):
+    rows = corpora.rated_texts(domain)
+    assert (len(rows), sum(rows["label"])) == (count, positive)
+    assert rows.features["label"].names == list(corpora.REVIEW_CLASSES)
+    for rating, label in zip(rows["rating"], rows["label"], strict=True):
+        assert label == (rating > 0)
+        assert not corpora.RATING_EDGES[1] < rating <= corpora.RATING_EDGES[2]
+
+
+def test_another_domain_is_refused():
+    with pytest.raises(ValueError, match="expected one of products, tweets"):
+        corpora.rated_texts("books")

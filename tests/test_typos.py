@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.data.typos import swap_letters
+from helpers.data.typos import known_typos, misspell, swap_letters
 
 SENTENCE = "The wonderful film isn't what 20 viewers expected, sadly."
 
@@ -58,3 +58,36 @@ def test_words_of_one_letter_repeated_and_short_words_stay():
 def test_a_rate_out_of_range_is_refused(rate):
     with pytest.raises(ValueError, match="rate="):
         typos(SENTENCE, rate)
+
+
+LISTED = {"really": ("realy", "raelly"), "film": ("flim",)}
+
+
+def listed(text, rate, seed=0):
+    return misspell(text, rate, np.random.default_rng(seed), LISTED)
+
+
+def test_only_listed_words_are_misspelt_and_a_capital_stays():
+    after = listed("Really, the FILM isn't a movie.", 1.0)
+    assert after.split()[0] in ("Realy,", "Raelly,")
+    assert after.split()[1:] == ["the", "Flim", "isn't", "a", "movie."]
+
+
+def test_a_higher_rate_only_adds_listed_typos():
+    text = "really film " * 50
+    few, many = listed(text, 0.3).split(), listed(text, 0.6).split()
+    for word, low, high in zip(text.split(), few, many, strict=True):
+        assert low in (word, high)
+    assert 0.2 < np.mean([a != b for a, b in zip(text.split(), few, strict=True)]) < 0.4
+
+
+def test_a_rate_above_one_is_refused():
+    with pytest.raises(ValueError, match="share of words"):
+        listed("film", 1.5)
+
+
+def test_the_list_knows_common_typos():
+    typos = known_typos()
+    assert len(typos) == 13_837
+    assert "recieve" in typos["receive"]
+    assert all(len(word) >= 4 for word in typos)

