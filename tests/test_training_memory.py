@@ -1,4 +1,4 @@
-"""helpers.training.memory: bytes by formula, against what a forward pass keeps, and a GPU's peak."""
+"""helpers.training.memory: bytes by formula, what a forward pass keeps, and a GPU's peak."""
 
 import json
 from pathlib import Path
@@ -111,9 +111,7 @@ def test_sizes_are_read_from_both_kinds_of_configuration():
         Network.of(transformers.T5ForConditionalGeneration(transformers.T5Config(d_ff=8)))
 
 
-SIZES = Network(
-    parameters=10_000, embeddings=2000, layers=2, width=10, inner=40, vocabulary=100
-)
+SIZES = Network(parameters=10_000, embeddings=2000, layers=2, width=10, inner=40, vocabulary=100)
 
 
 def test_arithmetic_by_hand():
@@ -148,5 +146,5 @@ def test_the_largest_batch_fits_and_one_more_does_not():
     [(0, 5, {}), (1, 0, {}), (1, 1, {"scored": 1.5}), (1, 1, {"precision": "auto"})],
 )
 def test_bad_input(sequences, length, settings):
-    with pytest.raises(ValueError, match="expected|name it"):
+    with pytest.raises(ValueError, match=r"expected|name it"):
         training_memory(SIZES, sequences, length, **settings)

@@ -73,9 +73,15 @@ def pairs(examples):
     return batch | keys | {"labels": torch.arange(len(examples))}
 
 
+def unpadded_next_piece(examples):
+    batch = full(examples)
+    return batch | {"labels": batch["input_ids"]}
+
+
 def full(examples):
     """Sentences of one length: the mask is all ones."""
-    return tiny.collate([e | {"input_ids": e["input_ids"][:3]} for e in examples])
+    short = [{"input_ids": e["input_ids"][:3], "labels": e["labels"]} for e in examples]
+    return tiny.collate(short)
 
 
 def modernbert(**changes):
@@ -106,6 +112,7 @@ CASES = {
     "masked": (modernbert, masked),
     "causal": (lambda: modernbert(causal=True), causal),
     "causal, transformers'": (llama, next_piece),
+    "causal, transformers', no padding": (llama, unpadded_next_piece),
     "causal, LoRA": (with_lora, next_piece),
     "pairs": (lambda: PairEncoder(modernbert()), pairs),
     "two tasks": (multitask, COLLATES[0]),

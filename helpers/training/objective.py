@@ -124,9 +124,7 @@ def masks_unread(device: torch.device) -> Iterator[None]:
         del ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]
 
 
-def _unread(
-    *args, attention_mask: torch.Tensor | None = None, **settings
-) -> torch.Tensor | None:
+def _unread(*args, attention_mask: torch.Tensor | None = None, **settings) -> torch.Tensor | None:
     if attention_mask is not None:
         settings |= {key: False for key in settings if key.endswith("_skip")}
     return sdpa_mask(*args, attention_mask=attention_mask, **settings)
