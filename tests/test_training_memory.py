@@ -118,18 +118,19 @@ def test_arithmetic_by_hand():
     memory = training_memory(SIZES, 3, 5, precision="fp32")
     assert (memory.weights, memory.optimizer, memory.gradients) == (40_000, 80_000, 40_000)
     assert memory.copies == 0
-    assert memory.activations == 15 * 2 * 10 * (4 * 14 + 8 + 2)
+    assert memory.activations == 15 * 2 * 10 * (4 * 14 + 8 + 2) + 15 * 10 * 8
     assert memory.peak == 160_000  # the gradient is more than the activations
     half = training_memory(SIZES, 3, 5, scored=0.2)
     assert half.copies == 20_000
-    assert half.activations == 15 * 2 * 10 * (2 * 14 + 8 + 2) + 3 * 100 * 10
+    scores = 3 * (100 * 10 + 10 * 12)
+    assert half.activations == 15 * 2 * 10 * (2 * 14 + 8 + 2) + 15 * 10 * 6 + scores
     assert half.peak == 120_000 + max(half.copies + half.activations, 40_000)
     again = training_memory(SIZES, 3, 5, accumulated=True)
     assert again.peak == 160_000 + again.copies + again.activations
     some = training_memory(SIZES, 3, 5, trained=100)
     assert (some.weights, some.optimizer, some.gradients) == (40_000, 800, 400)
     kept = training_memory(SIZES, 3, 5, checkpointing=True).activations
-    assert kept == 15 * 2 * 10 * 4 + 15 * 10 * 38
+    assert kept == 15 * 2 * 10 * 4 + 15 * 10 * 38 + 15 * 10 * 6
 
 
 def test_the_largest_batch_fits_and_one_more_does_not():

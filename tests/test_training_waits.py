@@ -15,7 +15,7 @@ import pytest
 import torch
 import transformers
 from torch import nn
-from torch.optim import adam
+from torch.optim import optimizer as optimizers
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers.data.batching import collate_causal
@@ -122,7 +122,7 @@ CASES = {
 def make_run(model, collate, monkeypatch, *, processes=1, loss_fn=None, data=None):
     """A `Run` on the device without numbers, whose checks of the data were done elsewhere."""
     monkeypatch.setattr(run_module, "autocast", lambda *_: nullcontext())  # meta has none
-    monkeypatch.setattr(adam, "_get_fused_kernels_supported_devices", lambda: ["meta"])
+    monkeypatch.setattr(optimizers, "_get_fused_kernels_supported_devices", lambda: ["meta"])
     monkeypatch.setattr(run_module, "FLUSH_EVERY", math.inf)  # a flush reads, every tenth update
     monkeypatch.setattr(run_module, "reduce", lambda sums, reduction: sums)
     model = model.to(META)

@@ -13,7 +13,8 @@ the width and f = d_ff / d, a token keeps in each layer
     of a BERT (norms after the sums)        d (a (6 + 2 f) + 8)            and 2 d for dropout
     of a gated layer (norms before it)      d (a (5 + 3 κ + 4 f) + 8)      κ: key heads / heads
 
-and where the vocabulary of V is scored, V (a + 8). Temporary results of one operation, the CUDA
+and beside the layers, at the embeddings d (a + 4), and where the vocabulary of V is scored
+V (a + 8) + d (2 a + 8). Temporary results of one operation, the CUDA
 context and unused gaps in the allocator's blocks aren't counted: leave a gigabyte or two.
 """
 
@@ -144,14 +145,15 @@ def training_memory(
     layers = network.layers * layer
     if checkpointing:
         layers = network.layers * tokens * network.width * 4 + layer
-    scores = round(tokens * scored) * network.vocabulary * (size + 8)
+    d, n = network.width, round(tokens * scored)
+    scores = n * (network.vocabulary * (size + 8) + d * (2 * size + 8))
     matrices = network.parameters - (0 if scored else network.embeddings)
     return Memory(
         weights=4 * network.parameters,
         optimizer=STATES * trained,
         gradients=4 * trained,
         copies=0 if size == 4 else 2 * matrices,
-        activations=layers + scores,
+        activations=layers + tokens * d * (size + 4) + scores,
         accumulated=accumulated,
     )
 
