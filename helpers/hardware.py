@@ -39,5 +39,5 @@ def labelled(
     """
     n = int((labels != ignored).sum())
     labels = labels.to(device, non_blocking=True).flatten()
-    places = (labels == ignored).to(torch.uint8).argsort(stable=True)[:n]
+    places = (labels == ignored).int().argsort(stable=True)[:n]
     return places, labels[places]

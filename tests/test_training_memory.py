@@ -107,7 +107,7 @@ def test_sizes_are_read_from_both_kinds_of_configuration():
     assert Network.of(ours) == Network.of(theirs)
     assert Network.of(ours).gated
     assert Network.of(ours).key_share == 0.5
-    with pytest.raises(ValueError, match="give the sizes"):
+    with pytest.raises(ValueError, match="one stack"):
         Network.of(transformers.T5ForConditionalGeneration(transformers.T5Config(d_ff=8)))
 
 

@@ -43,8 +43,12 @@ class Copies(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        target = torch.device(kwargs.get("device") or "cpu")
-        if func is torch.ops.aten._to_copy.default and target.type != args[0].device.type:
+        target = kwargs.get("device")
+        if (
+            func is torch.ops.aten._to_copy.default
+            and target is not None
+            and target.type != args[0].device.type
+        ):
             assert target == META, "a copy to the CPU waits for the GPU"
             assert kwargs.get("non_blocking"), "a blocking copy waits for the GPU"
         return func(*args, **kwargs)
@@ -121,7 +125,8 @@ CASES = {
 
 def make_run(model, collate, monkeypatch, *, processes=1, loss_fn=None, data=None):
     """A `Run` on the device without numbers, whose checks of the data were done elsewhere."""
-    monkeypatch.setattr(run_module, "autocast", lambda *_: nullcontext())  # meta has none
+    monkeypatch.setattr(run_module, "autocast", lambda *_: nullcontext())
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # meta has none
     monkeypatch.setattr(optimizers, "_get_fused_kernels_supported_devices", lambda: ["meta"])
     monkeypatch.setattr(run_module, "FLUSH_EVERY", math.inf)  # a flush reads, every tenth update
     monkeypatch.setattr(run_module, "reduce", lambda sums, reduction: sums)

@@ -48,9 +48,13 @@ class Network:
         It may lie on the device "meta", where it takes no memory.
 
         Raises:
-            ValueError: the configuration has no such sizes.
+            ValueError: the configuration has no such sizes, or is an encoder-decoder's.
         """
         config = model.config
+        if getattr(config, "is_encoder_decoder", False):
+            raise ValueError(
+                f"{type(config).__name__} is an encoder-decoder's: the formulas are for one stack."
+            )
         sizes = {}
         for ours, names in _NAMES.items():
             found = [getattr(config, name) for name in names if hasattr(config, name)]

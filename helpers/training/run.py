@@ -271,6 +271,7 @@ class Run:
         is, and the next flush stops the run.
         """
         skips = getattr(self.optimizer, "_step_supports_amp_scaling", False)
+        skips = skips and norm.device.type != "mps"  # whose kernel nobody has tried here
         if self.scaler.is_enabled():
             pass  # the scaler looks itself, and an infinite gradient is routine
         elif norm.device.type == "cpu":
