@@ -70,7 +70,8 @@ class Network:
             **sizes,
             parameters=sum(p.numel() for p in model.parameters()),
             embeddings=sum(table.numel() for table in tables),
-            gated=any(name in type(config).__name__ for name in ("Llama", "ModernBert")),
+            gated="ModernBert" in type(model).__name__
+            or any("gate" in name for name, _ in model.named_modules()),
             key_share=(keys or heads) / heads,
         )
 
