@@ -30,7 +30,7 @@ SLIPS = [
         def noise_from(small, large, b, B):
             return (small - large) / (1 / b - 1 / B) / large
         """,
-        "without it",
+        "what is left of it",
     ),
     (
         "noise_from",
