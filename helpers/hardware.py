@@ -1,8 +1,11 @@
-"""What the processor computes in hardware. Every room of the package may ask."""
+"""What the processor computes in hardware, and work that it need not wait for.
+
+Every room of the package may ask.
+"""
 
 import torch
 
-__all__ = ["has_native_bf16"]
+__all__ = ["has_native_bf16", "labelled"]
 
 
 def has_native_bf16(device: torch.device) -> bool:
@@ -21,3 +24,20 @@ def has_native_bf16(device: torch.device) -> bool:
         has_it = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
         return has_it and torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "AVX2")
     return False
+
+
+def labelled(
+    labels: torch.Tensor, ignored: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The flat places of the n labels that aren't `ignored`, and these labels; both (n,).
+
+    A GPU's `nonzero`, and indexing with a mask, make the CPU wait: it has to know n. Of labels
+    that lie on the CPU n is known there, and sorting on the GPU needs no more than that.
+
+    Args:
+        labels: int64, of any shape; on the CPU, or on `device`, where n makes the CPU wait.
+    """
+    n = int((labels != ignored).sum())
+    labels = labels.to(device, non_blocking=True).flatten()
+    places = (labels == ignored).int().argsort(stable=True)[:n]
+    return places, labels[places]

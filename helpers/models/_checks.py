@@ -84,9 +84,15 @@ def check_inputs(
 
 
 def check_ids(name: str, ids: torch.Tensor, n: int, hint: str) -> None:
-    """Refuse ids that aren't integers from 0 to n - 1: TypeError or ValueError."""
+    """Refuse ids that aren't integers from 0 to n - 1: TypeError or ValueError.
+
+    Ids on a GPU are taken as they are: to look at them, the CPU would wait for the GPU. The
+    training loop looks at the CPU's copy.
+    """
     if ids.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{name} has dtype {ids.dtype}; expected torch.int64, as tokenizers give.")
+    if ids.device.type != "cpu":
+        return
     low, high = (int(end) for end in ids.aminmax())
     if low < 0 or high >= n:
         raise ValueError(f"{name} holds {low if low < 0 else high}; expected 0 to {n - 1}. {hint}")

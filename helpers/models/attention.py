@@ -15,6 +15,7 @@ __all__ = [
     "MultiHeadAttention",
     "attention_weights",
     "causal_mask",
+    "is_padded",
     "padding_mask",
     "scaled_dot_product_attention",
 ]
@@ -45,7 +46,8 @@ def padding_mask(attention_mask: torch.Tensor) -> torch.Tensor:
     """A tokenizer's mask (B, S), 1 at real tokens and 0 at padding, as bool (B, 1, 1, S).
 
     Raises:
-        ValueError: it isn't two-dimensional, or holds anything but zeros and ones.
+        ValueError: it isn't two-dimensional, or holds anything but zeros and ones. On a GPU its
+            numbers aren't looked at: the CPU would wait for them.
     """
     if attention_mask.ndim != 2:
         raise ValueError(
@@ -53,12 +55,22 @@ def padding_mask(attention_mask: torch.Tensor) -> torch.Tensor:
             "for each sequence of the batch."
         )
     real = attention_mask.bool()
-    if not torch.equal(real.to(attention_mask.dtype), attention_mask):
+    if real.device.type == "cpu" and not torch.equal(real.to(attention_mask.dtype), attention_mask):
         raise ValueError(
             "attention_mask holds values other than 0 and 1; expected 1 at real tokens and 0 at "
             "padding, as tokenizers give it, and not a mask of numbers to add to the scores."
         )
     return real[:, None, None, :]
+
+
+def is_padded(attention_mask: torch.Tensor | None) -> bool:
+    """Whether a tokenizer's mask (B, S) hides anything: without one, attention is faster.
+
+    On a GPU a mask that is there is used, whatever is in it: the CPU would wait to look.
+    """
+    if attention_mask is None:
+        return False
+    return attention_mask.device.type != "cpu" or not bool((attention_mask == 1).all())
 
 
 def attention_weights(

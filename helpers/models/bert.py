@@ -22,7 +22,7 @@ from helpers.models._checkpoint import (
     renamed,
 )
 from helpers.models._checks import CheckedConfig, check_ids, check_inputs
-from helpers.models.attention import padding_mask
+from helpers.models.attention import is_padded, padding_mask
 from helpers.models.transformer import Encoder, LayerNorm
 
 __all__ = ["Bert", "BertConfig", "BertEmbeddings", "BertOutput"]
@@ -181,8 +181,7 @@ class Bert(nn.Module):
             )
         check_ids("token_type_ids", segments, self.config.n_segments, "0 is sentence A, 1 is B.")
         # Without padding no mask is needed, and attention is faster without one.
-        padded = attention_mask is not None and not bool((attention_mask == 1).all())
-        mask = padding_mask(attention_mask) if padded else None  # (B, 1, 1, T)
+        mask = padding_mask(attention_mask) if is_padded(attention_mask) else None  # (B, 1, 1, T)
         x = self.embeddings(input_ids, segments)  # (B, T, d)
         hidden_states = [x]
         for block in self.encoder.blocks:

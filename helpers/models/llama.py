@@ -23,7 +23,12 @@ from helpers.models._checkpoint import (
     renamed,
 )
 from helpers.models._checks import CheckedConfig, check_inputs
-from helpers.models.attention import attention_weights, causal_mask, padding_mask
+from helpers.models.attention import (
+    attention_weights,
+    causal_mask,
+    is_padded,
+    padding_mask,
+)
 from helpers.models.cache import KeyValueCache, LayerCache
 from helpers.models.positions import apply_rotary, rotary_angles
 
@@ -273,7 +278,7 @@ class RotaryModel(nn.Module):
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
         """No mask where nothing is padded: attention is faster without one."""
         n_new, n_all = input_ids.size(1), past + input_ids.size(1)
-        if attention_mask is None or bool((attention_mask == 1).all()):
+        if not is_padded(attention_mask):
             return None, torch.arange(past, n_all, device=input_ids.device)  # (T,)
         mask = padding_mask(attention_mask)  # (B, 1, 1, S)
         if self.config.causal:

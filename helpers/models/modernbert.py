@@ -28,6 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from helpers.hardware import labelled
 from helpers.models._checkpoint import (
     filled,
     join_attention,
@@ -206,6 +207,11 @@ class ModernBert(RotaryModel):
         """Whether the label of token t is compared with the logits at t - 1."""
         return self.config.causal
 
+    @property
+    def read_on_cpu(self) -> tuple[str, ...]:
+        """What of a batch the loop leaves on the CPU: an encoder counts its labels there."""
+        return () if self.config.causal else ("labels",)
+
     def forward(
         self,
         input_ids: torch.Tensor,
@@ -242,9 +248,9 @@ class ModernBert(RotaryModel):
             return LanguageModelOutput(
                 F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets), logits
             )
-        labelled = labels != IGNORED  # (B, T), n of them
-        logits = self.logits(hidden[labelled])  # (n, V)
-        loss = F.cross_entropy(logits.float(), labels[labelled])
+        places, targets = labelled(labels, IGNORED, hidden.device)  # (n,), (n,)
+        logits = self.logits(hidden.flatten(0, 1)[places])  # (n, V)
+        loss = F.cross_entropy(logits.float(), targets)
         return LanguageModelOutput(loss, partial(self.logits, hidden))
 
     def embed(self, input_ids: torch.Tensor) -> torch.Tensor:

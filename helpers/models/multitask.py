@@ -48,6 +48,8 @@ class MultiTaskModel(nn.Module):
     that task alone; `encode` and `score` give several tasks' answers for one pass of the encoder.
     """
 
+    read_on_cpu = ("task",)  # by the loop left there, where its number can be read at once
+
     def __init__(self, encoder: nn.Module, tasks: Mapping[str, Task]):
         """
         Args:

@@ -17,14 +17,18 @@ the label at t belongs to the logits at t − 1 is what `shifts_labels` tells. `
 refuses a model or data that break the contract.
 """
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 
 from helpers.data.masking import IGNORED
+from helpers.hardware import labelled
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -75,9 +79,55 @@ def count_tokens(batch: Mapping[str, torch.Tensor]) -> int:
     return batch["input_ids"].numel() if mask is None else int(mask.sum())
 
 
-def to_device(batch: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """The batch on `device`; copies from pinned memory overlap with computation."""
-    return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+def to_device(
+    batch: Mapping[str, torch.Tensor], device: torch.device, model: nn.Module | None = None
+) -> dict[str, torch.Tensor]:
+    """The batch on `device`; copies from pinned memory overlap with computation.
+
+    With `model`, it is made ready for a forward pass that doesn't wait for a GPU: what the model
+    names in an attribute `read_on_cpu` stays on the CPU, and a mask of ones, which transformers'
+    models would look for on the GPU, is left out where the model can do without.
+    """
+    kept = () if model is None else getattr(unwrap(model), "read_on_cpu", ())
+    if model is not None and device.type != "cpu":
+        batch = _without_full_mask(batch, model)
+    return {
+        key: value if key in kept else value.to(device, non_blocking=True)
+        for key, value in batch.items()
+    }
+
+
+def _without_full_mask(
+    batch: Mapping[str, torch.Tensor], model: nn.Module
+) -> Mapping[str, torch.Tensor]:
+    mask = batch.get("attention_mask")
+    parameter = inspect.signature(unwrap(model).forward).parameters.get("attention_mask")
+    optional = parameter is not None and parameter.default is None
+    if mask is None or not optional or not bool((mask == 1).all()):
+        return batch
+    return {key: value for key, value in batch.items() if key != "attention_mask"}
+
+
+@contextmanager
+def masks_unread(device: torch.device) -> Iterator[None]:
+    """On a GPU, transformers' models use a mask that they are given, without looking at it.
+
+    They look whether it is all ones, to do without it, and the CPU waits for the answer.
+    """
+    if device.type == "cpu" or ALL_MASK_ATTENTION_FUNCTIONS["sdpa"] is not sdpa_mask:
+        yield
+        return
+    ALL_MASK_ATTENTION_FUNCTIONS["sdpa"] = _unread
+    try:
+        yield
+    finally:
+        del ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]
+
+
+def _unread(*args, attention_mask: torch.Tensor | None = None, **settings) -> torch.Tensor | None:
+    if attention_mask is not None:
+        settings |= {key: False for key in settings if key.endswith("_skip")}
+    return sdpa_mask(*args, attention_mask=attention_mask, **settings)
 
 
 def smoothed(share: float) -> Loss:
@@ -104,7 +154,8 @@ def mean_loss(
 
     `loss_fn` sees the n labels that aren't -100, int64 (n,), and their logits in fp32, (n, C);
     of float labels all, and logits of their shape. It returns a loss for each label, as torch's
-    losses do with `reduction="none"`. Over no label the mean is 0/0.
+    losses do with `reduction="none"`. Over no label the mean is 0/0. `labels` may lie on the CPU,
+    as the loop gives them: then no GPU is waited for.
 
     Raises:
         ValueError: `loss_fn` returns anything else.
@@ -113,12 +164,13 @@ def mean_loss(
         return output.loss
     logits = output.logits.float()
     if labels.is_floating_point():
+        labels = labels.to(logits.device, non_blocking=True)
         logits = logits.reshape(labels.shape)
     else:
         if shifted:
             logits, labels = logits[:, :-1], labels[:, 1:]
-        kept = labels != IGNORED
-        logits, labels = logits[kept], labels[kept]  # (n, C), (n,)
+        places, labels = labelled(labels, IGNORED, logits.device)
+        logits = logits.flatten(0, -2)[places]  # (n, C)
     losses = loss_fn(logits, labels)
     if losses.shape != labels.shape:
         raise ValueError(

@@ -29,6 +29,7 @@ from helpers.training.objective import (
     Loss,
     count_labels,
     count_tokens,
+    masks_unread,
     mean_loss,
     shifts_labels,
     smoothed,
@@ -85,6 +86,8 @@ class Run:
         precision = resolve_precision(config.precision, group.device)
         check_weights(model)
         model.to(group.device)
+        if group.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(group.device)
         if isinstance(loss_fn, nn.Module):
             loss_fn.to(group.device)  # weights of classes, for example
         lengths = check_data(model, dataset, functions["collate_fn"], config.batch_size, loss_fn)
@@ -200,11 +203,8 @@ class Run:
         counts = [count_labels(self.model, batch) for batch in window]
         tokens = sum(count_tokens(batch) for batch in window)
         labels, tokens = self._sum_over_processes(sum(counts), tokens)
-        if labels == 0:
-            raise ValueError(
-                f"Update {self.step + 1} has no label: all labels of "
-                f"{self._rows(self.step + 1)} are {IGNORED}, so there is nothing to learn from."
-            )
+        if not isinstance(labels, torch.Tensor):
+            self._check_labels(self.step + 1, labels)
         loss = torch.zeros((), device=self.group.device)
         for micro, (batch, count) in enumerate(zip(window, counts, strict=True)):
             # Dropout's seed depends on where the run is, not on what ran before: so a
@@ -212,22 +212,29 @@ class Run:
             place = self.step, micro, self.group.process_index
             torch.manual_seed(derive_seed(self.config.seed, *place))
             last = micro == len(window) - 1
-            loss += self._backward(batch, share=count / labels, last=last)
+            loss += self._backward(batch, count, labels, last=last)
         factor = learning_rate_factor(
             self.step, self.total_steps, self.config.warmup_ratio, self.config.schedule
         )
-        norm = self._optimizer_step(factor)
+        norm = self._clip(factor)
         rate = self.optimizer.param_groups[0]["lr"]
         self.step += 1
         record = {"step": self.step, "epoch": self.step / self.steps_per_epoch, "loss": loss}
-        self.pending.append(record | {"grad_norm": norm, "lr": rate, "tokens": tokens})
+        record |= {"grad_norm": norm, "lr": rate, "tokens": tokens}
+        self.pending.append(record | {"labels": labels})
+        self._optimizer_step(norm)
         if self.after_update is not None:
             self.after_update(self.model, self.step)
         if self.step % FLUSH_EVERY == 0:
             self.flush()
 
-    def _backward(self, batch: dict, *, share: float, last: bool) -> torch.Tensor:
-        """Add one micro-batch's gradient; returns its part of the window's loss."""
+    def _backward(
+        self, batch: dict, count: int, labels: int | torch.Tensor, *, last: bool
+    ) -> torch.Tensor:
+        """Add one micro-batch's gradient; returns its part of the window's loss.
+
+        It has `count` of the window's labels.
+        """
         device = self.group.device
         with ExitStack() as contexts:
             if self.wrapped is not self.model and not last:
@@ -236,34 +243,62 @@ class Run:
             with autocast(self.precision, device):
                 loss = self._loss(self.wrapped, batch)
             # The mean over no label is 0/0; such a batch adds nothing.
-            loss = share * loss if share > 0 else 0 * loss.nan_to_num()
+            loss = count / labels * loss if count > 0 else 0 * loss.nan_to_num()
             # Processes average their gradients; the shares are of the sum.
             self.scaler.scale(loss * self.group.num_processes).backward()
         return loss.detach()
 
     def _loss(self, model: nn.Module, batch: dict) -> torch.Tensor:
-        batch = to_device(batch, self.group.device)
+        placed = to_device(batch, self.group.device, self.model)
+        with masks_unread(self.group.device):
+            output = model(**placed)
         shifted = shifts_labels(self.model)
-        return mean_loss(model(**batch), batch["labels"], shifted=shifted, loss_fn=self.loss_fn)
+        return mean_loss(output, batch["labels"], shifted=shifted, loss_fn=self.loss_fn)
 
-    def _optimizer_step(self, factor: float) -> torch.Tensor:
-        """Clip, update at `factor` of the peak rates, clear; returns the norm before clipping."""
+    def _clip(self, factor: float) -> torch.Tensor:
+        """Set `factor` of the peak rates and clip; returns the gradient's norm before that."""
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
         self.scaler.unscale_(self.optimizer)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
-        norm = nn.utils.clip_grad_norm_(parameters, limit)
+        return nn.utils.clip_grad_norm_(parameters, limit)
+
+    def _optimizer_step(self, norm: torch.Tensor) -> None:
+        """Update the weights and clear the gradient, unless its norm isn't a finite number.
+
+        A GPU is not waited for: a fused optimizer finds `found_inf` 1 there and leaves all as it
+        is, and the next flush stops the run.
+        """
+        skips = getattr(self.optimizer, "_step_supports_amp_scaling", False)
+        skips = skips and norm.device.type != "mps"  # whose kernel nobody has tried here
+        if self.scaler.is_enabled():
+            pass  # the scaler looks itself, and an infinite gradient is routine
+        elif norm.device.type == "cpu":
+            if not math.isfinite(norm):
+                self.flush()  # raises
+        elif skips:
+            self.optimizer.found_inf = norm.isfinite().logical_not().float()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return norm
+        if hasattr(self.optimizer, "found_inf"):
+            del self.optimizer.found_inf
 
-    def _sum_over_processes(self, *counts: int) -> list[int]:
+    def _sum_over_processes(self, *counts: int) -> Sequence[int | torch.Tensor]:
+        """Sums of these counts; several processes with GPUs leave them there, unread."""
         if self.group.num_processes == 1:
-            return list(counts)
-        counts = torch.tensor(counts, device=self.group.device)
-        return reduce(counts, reduction="sum").tolist()
+            return counts
+        device = self.group.device
+        sums = reduce(torch.tensor(counts).to(device, non_blocking=True), reduction="sum")
+        return sums.tolist() if device.type == "cpu" else sums.unbind()
+
+    def _check_labels(self, step: int, labels: int) -> None:
+        if labels == 0:
+            raise ValueError(
+                f"Update {step} has no label: all labels of {self._rows(step)} are {IGNORED}, so "
+                "there is nothing to learn from."
+            )
 
     def flush(self) -> None:
         """Move the pending records into the history; stop if a loss is not a finite number."""
@@ -272,6 +307,9 @@ class Run:
         losses = torch.stack([record["loss"] for record in self.pending])
         losses = reduce(losses, reduction="sum").tolist()
         norms = torch.stack([record["grad_norm"] for record in self.pending]).tolist()
+        for record in self.pending:  # the GPU has them now
+            record["tokens"] = int(record["tokens"])
+            self._check_labels(record["step"], int(record.pop("labels")))
         seconds = time.perf_counter() - self.clock
         speed = sum(record["tokens"] for record in self.pending) / seconds
         for record, loss, norm in zip(self.pending, losses, norms, strict=True):
