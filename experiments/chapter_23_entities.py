@@ -1,4 +1,4 @@
-"""Chapter 23, "Names in Chinese": 23-entities.json.
+"""Chapter 23, "Going deeper: one tagger for two languages": 23-entities.json.
 
     python -m experiments.chapter_23_entities
 
