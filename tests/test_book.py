@@ -663,6 +663,9 @@ def corpus_counts():
     for language in parallel.LANGUAGES:
         pairs = parallel.interface_pairs(language)
         counts[f'interface_pairs("{language}")', "pairs"] = [len(pairs[s]) for s in splits]
+    for function, what in (("interface_languages", "messages"), ("peoples_daily", "sentences")):
+        corpus = getattr(parallel if what == "messages" else corpora, function)()
+        counts[f"{function}()", what] = [len(corpus[split]) for split in splits]
     chats = dialogues.chitchat()
     counts["dialogues.chitchat()", "conversations"] = [len(chats[split]) for split in splits]
     for function, arguments in (

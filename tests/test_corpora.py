@@ -278,3 +278,30 @@ def test_rated_texts_of_other_domains_have_the_labels_of_the_reviews(domain, cou
 def test_another_domain_is_refused():
     with pytest.raises(ValueError, match="expected one of products, tweets"):
         corpora.rated_texts("books")
+
+
+# People's Daily
+
+
+def test_the_newspaper_is_cut_into_sentences_that_stand_in_one_split():
+    daily = corpora.peoples_daily()
+    assert {name: len(split) for name, split in daily.items()} == {
+        "train": 35_445,
+        "validation": 4_211,
+        "test": 4_127,
+    }
+    texts = ["".join(words) for split in daily.values() for words in split["words"]]
+    assert len(set(texts)) == len(texts)
+    first = daily["train"][1]
+    assert first["words"] == ["中共中央", "总书记", "、", "国家", "主席", "江", "泽民"]
+    assert first["pos"] == ["nt", "n", "w", "n", "n", "nr", "nr"]
+
+
+def test_a_quotation_mark_goes_with_the_sentence_it_ends(files):
+    line = "他/r  说/v  ：/w  “/w  好/a  。/w  ”/w  他/r  走/v  了/u  。/w  "
+    (files / "199801.txt").write_text(
+        "\n".join([line, *(f"第/m  {i}/m  行/q  。/w" for i in range(19))]) + "\n", "utf-8"
+    )
+    daily = corpora.peoples_daily()
+    assert ["".join(words) for words in daily["train"]["words"][:2]] == ["他说：“好。”", "他走了。"]
+    assert [len(split) for split in daily.values()] == [17, 2, 2]

@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from helpers.data import parallel
-from helpers.data.parallel import interface_pairs, placeholders
+from helpers.data.parallel import SIX, interface_languages, interface_pairs, placeholders
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,36 @@ def test_a_sentence_that_training_has_in_other_words_is_not_held_out():
 def test_another_language_is_refused():
     with pytest.raises(ValueError, match=r"'de'.*zh-Hans, fr"):
         interface_pairs("de")
+
+
+# Six languages side by side
+
+
+def test_six_languages_have_no_message_twice_and_no_component_in_two_splits():
+    six = interface_languages()
+    sizes = {name: (len(split), len(set(split["component"]))) for name, split in six.items()}
+    assert sizes == {"train": (15_356, 731), "validation": (875, 60), "test": (1_786, 73)}
+    assert len({parallel._words(row["en"]) for row in all_rows(six)}) == sum(map(len, six.values()))
+    for left, right in combinations(six.values(), 2):
+        assert not set(left["component"]) & set(right["component"])
+    for row in six["test"]:
+        assert len({tuple(placeholders(row[language])) for language in SIX}) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"), [({}, True), ({"ja": None}, False), ({"ko": "own 0"}, False)]
+)
+def test_a_message_needs_all_six_languages(files, changed, kept):
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
+    found = {}
+    for i in range(30):
+        english = f"{words[i % 10]} {words[i // 10]} own"
+        found[f"c{i}"] = {la: {"t": english if la == "en" else f"{la} {i}"} for la in SIX}
+    this = {la: {"k": f"{la} 0" if la != "en" else "own 0"} for la in SIX}
+    for language, text in changed.items():
+        this[language] = {"k": text} if text else {"other": "x"}
+    files(found | {"this": this})
+    rows = [row for row in all_rows(interface_languages()) if row["component"] == "this"]
+    assert len(rows) == kept
+    if kept:
+        assert (rows[0]["en"], rows[0]["zh-Hans"], rows[0]["key"]) == ("own 0", "zh-Hans 0", "k")

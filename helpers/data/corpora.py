@@ -12,7 +12,7 @@ The order of files on disk and the version of a random generator play no part.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import unescape
 from pathlib import Path
 
@@ -34,6 +34,7 @@ __all__ = [
     "clean",
     "conll2003",
     "movie_reviews",
+    "peoples_daily",
     "rated_texts",
     "read_conll",
     "read_texts",
@@ -198,6 +199,59 @@ def chinese_reviews() -> DatasetDict:
     texts, labels = zip(*kept, strict=True)
     columns = {"text": texts, "label": labels}
     return _datasets(columns, REVIEW_CLASSES, cleaning.split_rows(texts, labels))
+
+
+def peoples_daily() -> DatasetDict:
+    """Sentences of the People's Daily of January 1998, cut into words with their parts of speech.
+
+    A line of the file is a paragraph; it is cut behind 。, ！ and ？. The lines stand in the order
+    of the days: the first 80 % are for training, the next 10 % for validation and the last 10 % for
+    the test, so that nearly all articles are in one split. Sentences of an earlier split are left
+    out of a later one, and so is a sentence's second copy: 35,445 train, 4,211
+    validation and 4,127 test sentences.
+
+    Family and given name are two words, each tagged ``nr``. Names of organisations of several words
+    have no tag of their own here, as they have in other editions of this corpus.
+
+    Licence: text © People's Daily, annotation Peking University, for research use.
+    Yu, Duan, Zhu and Sun (2002), The Basic Processing of Contemporary Chinese Corpus at Peking
+    University, Journal of Chinese Information Processing 16 (5).
+
+    Returns:
+        Columns ``words`` (list of str) and ``pos`` (list of str, as long: the university's tags).
+
+    Raises:
+        AssetError: the corpus is not cached whole and cannot be fetched.
+    """
+    lines = decode(Path(assets.path("peoples-daily"), "199801.txt")).splitlines()
+    ends = {"train": len(lines) * 8 // 10, "validation": len(lines) * 9 // 10, "test": len(lines)}
+    seen: set[str] = set()
+    splits, start = {}, 0
+    for name, end in ends.items():
+        columns: dict[str, list[list[str]]] = {"words": [], "pos": []}
+        for sentence in (s for line in lines[start:end] for s in _sentences(line)):
+            words, pos = zip(*sentence, strict=True)
+            if (text := "".join(words)) not in seen:
+                seen.add(text)
+                columns["words"].append([*words])
+                columns["pos"].append([*pos])
+        splits[name], start = Dataset.from_dict(columns), end
+    return DatasetDict(splits)
+
+
+def _sentences(line: str) -> Iterator[list[list[str]]]:
+    """The words of each sentence of a line, each with its tag; a quote's end goes with it."""
+    sentence: list[list[str]] = []
+    ended = False
+    for token in line.split():
+        word, tag = token.rsplit("/", 1)
+        if ended and word not in "。！？”’）》」』":
+            yield sentence
+            sentence, ended = [], False
+        sentence.append([word, tag])
+        ended = ended or word in "。！？"
+    if sentence:
+        yield sentence
 
 
 def conll2003() -> DatasetDict:
