@@ -22,10 +22,10 @@ EXPERIMENT = Experiment(
     __doc__,
     writes=(FILE,),
     reads="the text alone, on all sides",
-    searched="nothing: passes and learning rate were fixed beforehand; the prompt of SmolLM2 is one, "
+    searched="nothing: passes and learning rate were fixed beforehand; SmolLM2 has one prompt, "
     "with three examples of training",
     selected="nothing",
-    test="commands of templates and with names that training has not, and 29 sentences with events; "
+    test="commands with templates and names that training has not, and 29 sentences with events, "
     "answered once by each finished model",
     seeds=(0, 1, 2),
 )
@@ -37,12 +37,13 @@ def main() -> None:
     c = definitions("21")
     every = {language: intents.home_commands(language) for language in intents.LANGUAGES}
     rows = [row for data in every.values() for row in data["train"]]
-    of_commands = {"intent_names": intents.intent_names(), "tags": c.tag_names(rows)}
+    labels = c.labels_of(intents.intent_names(), rows)
 
     def english(seed: int) -> Row:
         return tune(
-            *("minilm", [*every["en"]["train"]], {"en": [*every["en"]["test"]]}),
-            **{"epochs": 6, "seed": seed, **of_commands},
+            *("minilm", [*every["en"]["train"]], {"en": [*every["en"]["test"]]}, labels),
+            epochs=6,
+            seed=seed,
         )
 
     def languages(trained_on: str, seed: int) -> Row:
@@ -50,12 +51,12 @@ def main() -> None:
         train = [row for language in chosen for row in every[language]["train"]]
         tests = {language: [*data["test"]] for language, data in every.items()}
         epochs = 2 if trained_on == "all" else 5
-        settings = {"epochs": epochs, "seed": seed, "freeze_words": True, **of_commands}
-        return tune("multilingual-e5", train, tests, **settings)
+        settings = {"epochs": epochs, "seed": seed, "freeze_words": True}
+        return tune("multilingual-e5", train, tests, labels, **settings)
 
-    def tune(name: str, train: list, tests: dict, **settings) -> Row:
+    def tune(name: str, train: list, tests: dict, labels, **settings) -> Row:
         started = time.perf_counter()
-        found, loss = c.joint_run(name, train, tests, **settings)
+        found, loss = c.joint_run(name, train, tests, labels, **settings)
         said = {
             part: [[intent, sorted(map(list, slots))] for intent, slots in answers]
             for part, answers in found.items()
@@ -65,9 +66,8 @@ def main() -> None:
 
     def told(seed: int) -> Row:
         tests = {"test": c.told["test"]}
-        tags = c.tag_names(c.told["train"])
-        settings = {"epochs": 20, "seed": seed, "intent_names": c.EVENTS, "tags": tags}
-        return tune("minilm", c.told["train"], tests, **settings)
+        labels = c.labels_of(c.EVENTS, c.told["train"])
+        return tune("minilm", c.told["train"], tests, labels, epochs=20, seed=seed)
 
     seeds = [{"seed": seed} for seed in arguments.seeds]
     EXPERIMENT.fill(FILE, arguments, seeds, english, part="English")

@@ -1,4 +1,4 @@
-"""Chapter 21, "What it is worth", "Which sentences to label next": 21-relations.json, minilm-relations.
+"""Chapter 21, "What it is worth", "What to label next": 21-relations.json, minilm-relations.
 
     python -m experiments.chapter_21_relations
 
@@ -98,7 +98,9 @@ def baselines(c, vectors) -> Row:
         closest = np.argsort(-(mean[split] @ mean["train"].T), axis=1)[:, :k]  # (pairs, k)
         votes = c.truth["train"][closest]
         # The most frequent class; of equals the one of the nearest.
-        return np.array([max(v, key=lambda x: (list(v).count(x), -list(v).index(x))) for v in votes])
+        return np.array(
+            [max(v, key=lambda x: (list(v).count(x), -list(v).index(x))) for v in votes]
+        )
 
     models = {s: regression(s).fit(flat["train"], c.truth["train"]) for s in STRENGTHS}
     tried = {
@@ -119,7 +121,9 @@ def active(c, vectors) -> Row:
     flat = {split: v.reshape(len(v), -1) for split, v in vectors.items()}
     sentence = np.array(c.pairs["train"]["sentence"])
     names = np.unique(sentence)
-    strength = json.loads(FILE.read_text("utf-8"))["frozen vectors"]["logistic regression"]["chosen"]
+    strength = json.loads(FILE.read_text("utf-8"))["frozen vectors"]["logistic regression"][
+        "chosen"
+    ]
     result = {"sentences": [*range(START, len(names) + 1, STEP)]}
     for way in ("at random", "least certain"):
         curves, sizes = [], []

@@ -39,7 +39,8 @@ VALUES = {
         "area": "Küche, Schlafzimmer, Garage, Büro, Flur, Bad, Dachboden, Gästezimmer, "
         "Wohnzimmer, Keller, Kinderzimmer, Esszimmer",
         "name": "Deckenventilator, Schreibtischlampe, Haustür, Kaffeemaschine, Heizung, "
-        "Lautsprecher, Gartentor, Stehlampe, Luftreiniger, Fernseher, Nachttischlampe, Spülmaschine",
+        "Lautsprecher, Gartentor, Stehlampe, Luftreiniger, Fernseher, Nachttischlampe, "
+        "Spülmaschine",
         "floor": "Erdgeschoss, Keller, Dachgeschoss, Obergeschoss, Untergeschoss, erster Stock, "
         "zweiter Stock, dritter Stock",
         "item": "Milch, Brot, Äpfel, Seife, Olivenöl, Batterien, Reis, Zahnpasta, Eier, "
@@ -62,7 +63,8 @@ VALUES = {
     },
     "zh-CN": {
         "area": "厨房, 卧室, 车库, 书房, 走廊, 浴室, 阁楼, 客房, 客厅, 地下室, 儿童房, 餐厅",
-        "name": "吊扇, 台灯, 前门, 咖啡机, 暖气, 音箱, 花园门, 落地灯, 空气净化器, 电视, 床头灯, 洗碗机",
+        "name": "吊扇, 台灯, 前门, 咖啡机, 暖气, 音箱, 花园门, 落地灯, "
+        "空气净化器, 电视, 床头灯, 洗碗机",
         "floor": "一楼, 二楼, 楼上, 地下一层, 三楼, 顶楼, 楼下, 四楼",
         "item": "牛奶, 面包, 苹果, 肥皂, 橄榄油, 电池, 大米, 牙膏, 鸡蛋, 灯泡, 咖啡, 洗衣粉",
         "timer_name": "披萨, 洗衣, 泡茶, 作业, 面条, 健身, 烤面包, 午睡, 煮蛋, 会议, 蛋糕, 停车",
@@ -169,7 +171,9 @@ def _value(name: str, grammar: dict, values: dict, generator: random.Random) -> 
     if not entry.get("values"):
         raise _NoValueError(name)
     value = generator.choice(entry["values"])
-    pieces = sample(_parsed(value["in"] if isinstance(value, dict) else value), grammar, {}, generator)
+    pieces = sample(
+        _parsed(value["in"] if isinstance(value, dict) else value), grammar, {}, generator
+    )
     return " ".join("".join(text for text, _ in pieces).split())
 
 
@@ -224,7 +228,7 @@ def _values(language: str, part: str) -> dict[str, list[str]]:
         half, rest = len(whole) // 2, (3 * len(whole)) // 4
         bounds = {"train": (0, half), "validation": (half, rest), "test": (rest, len(whole))}
         own[name] = whole[slice(*bounds[part])]
-    return own | {name: own["item"] for name in ITEMS}
+    return own | dict.fromkeys(ITEMS, own["item"])
 
 
 def intent_names() -> list[str]:
@@ -267,9 +271,7 @@ def home_commands(language: str = "en", per_intent: int = 40, seed: int = 0) -> 
             chosen = _of_part(templates[intent], part)
             wanted = per_intent if part == "train" else max(1, per_intent // 4)
             for template in (generator.sample(chosen, len(chosen)) * wanted)[:wanted]:
-                pieces = sample(
-                    _parsed(template), grammar, _values(language, part), generator
-                )
+                pieces = sample(_parsed(template), grammar, _values(language, part), generator)
                 text, slots = _join(pieces)
                 if text.lower() not in seen:
                     seen.add(text.lower())

@@ -34,9 +34,8 @@ def read_conllu(lines: Iterable[str], name: str = "the file") -> Iterator[dict]:
             the message names the place.
     """
     sentence: dict = {"id": "", "words": [], "upos": [], "heads": [], "relations": []}
-    number = 0
-    for number, line in enumerate([*lines, ""], start=1):
-        line = line.rstrip("\n")
+    for number, ending in enumerate([*lines, ""], start=1):
+        line = ending.rstrip("\n")
         if line.startswith("# sent_id = "):
             sentence["id"] = line.removeprefix("# sent_id = ")
         elif line and not line.startswith("#"):
@@ -66,10 +65,10 @@ def _is_tree(heads: list[int]) -> bool:
     if heads.count(0) != 1 or max(heads) > len(heads):
         return False
     for word in range(1, len(heads) + 1):
-        steps = 0
-        while word and steps <= len(heads):
-            word, steps = heads[word - 1], steps + 1
-        if word:
+        node, steps = word, 0
+        while node and steps <= len(heads):
+            node, steps = heads[node - 1], steps + 1
+        if node:
             return False
     return True
 
