@@ -13,7 +13,7 @@ import time
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from experiments.common import RESULTS, Experiment, Row, definitions
+from experiments.common import RESULTS, Experiment, Row, definitions, read
 from helpers.data import assets, intents
 
 FILE = RESULTS / "21-commands.json"
@@ -72,7 +72,8 @@ def main() -> None:
     seeds = [{"seed": seed} for seed in arguments.seeds]
     EXPERIMENT.fill(FILE, arguments, seeds, english, part="English")
     EXPERIMENT.fill(FILE, arguments, seeds, told, part="events")
-    EXPERIMENT.make(FILE, lambda: written(c), "SmolLM2")
+    if "SmolLM2" not in read(FILE, {}):
+        EXPERIMENT.make(FILE, lambda: written(c), "SmolLM2")
     plan = [{"trained_on": what, "seed": 0} for what in ("English", "all")]
     EXPERIMENT.fill(FILE, arguments, plan, languages, part="languages")
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from transformers import PrinterCallback
 
-from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definitions
+from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definitions, read
 from helpers.data import disk
 
 FILE, MATRICES = RESULTS / "21-relations.json", CHECKPOINTS / "minilm-relations"
@@ -49,7 +49,8 @@ def main() -> None:
     arguments = EXPERIMENT.parser(rows=True).parse_args()
     c = definitions("21")
     vectors = frozen(c)
-    EXPERIMENT.make(FILE, lambda: baselines(c, vectors), "frozen vectors")
+    if "frozen vectors" not in read(FILE, {}):
+        EXPERIMENT.make(FILE, lambda: baselines(c, vectors), "frozen vectors")
 
     def tune(rate: float, seed: int) -> Row:
         started = time.perf_counter()
@@ -76,7 +77,8 @@ def main() -> None:
         return runs
 
     EXPERIMENT.fill(FILE, arguments, plan, tune, part="fine-tuned")
-    EXPERIMENT.make(FILE, lambda: active(c, vectors), "active learning")
+    if "active learning" not in read(FILE, {}):
+        EXPERIMENT.make(FILE, lambda: active(c, vectors), "active learning")
 
 
 def frozen(c) -> dict[str, np.ndarray]:

