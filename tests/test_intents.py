@@ -66,7 +66,7 @@ def commands(request):
 
 
 def test_splits_share_no_template_no_text_and_no_name(commands):
-    language, data = commands
+    _, data = commands
     for what in ("template", "text"):
         sets = [set(data[part][what]) for part in intents.PARTS]
         assert sum(map(len, sets)) == len(set.union(*sets))

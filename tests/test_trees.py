@@ -36,7 +36,7 @@ def test_heads_that_are_no_tree_are_refused(heads):
         if columns[0].isdigit():
             columns[6] = next(given)
         lines.append("\t".join(columns))
-    with pytest.raises(ValueError, match="'7-X_0-1' .*no tree with one root"):
+    with pytest.raises(ValueError, match=r"'7-X_0-1' .*no tree with one root"):
         list(trees.read_conllu(lines, "mine.conllu"))
 
 
