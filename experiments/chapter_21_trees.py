@@ -31,7 +31,7 @@ EXPERIMENT = Experiment(
 )
 ALL = (0, 6, 9, 12)
 LAYERS = {"words alone": [0], "last layer": [3], "three layers": [1, 2, 3]}  # places in ALL
-EPOCHS, BATCH = 15, 32
+EPOCHS, BATCH = 10, 32
 
 
 def main() -> None:

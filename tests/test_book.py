@@ -536,8 +536,17 @@ def corpus_counts():
     """The same, counted in the corpora themselves."""
     from experiments.events import FOLDER as events_folder
     from experiments.relations import FOLDER as relations_folder
-    from helpers.data import corpora, dialogues, events, intents, parallel, questions, relations
-    from helpers.data import summaries, trees
+    from helpers.data import (
+        corpora,
+        dialogues,
+        events,
+        intents,
+        parallel,
+        questions,
+        relations,
+        summaries,
+        trees,
+    )
 
     counts = {}
     splits = ("train", "validation", "test")
