@@ -73,7 +73,8 @@ def main() -> None:
     seeds = [{"seed": seed} for seed in arguments.seeds]
     EXPERIMENT.fill(FILE, arguments, seeds, english, part="English")
     EXPERIMENT.fill(FILE, arguments, seeds, told, part="events")
-    if "SmolLM2" not in read(FILE, {}):
+    if arguments.runs > 0 and "SmolLM2" not in read(FILE, {}):
+        arguments.runs -= 1
         EXPERIMENT.make(FILE, lambda: written(c), "SmolLM2")
     plan = [{"trained_on": what, "seed": 0} for what in ("English", "all")]
     EXPERIMENT.fill(FILE, arguments, plan, languages, part="languages")

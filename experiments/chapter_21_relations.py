@@ -10,6 +10,7 @@ The matrices of the first seed are kept.
 
 import json
 import time
+from functools import partial
 
 import numpy as np
 import torch
