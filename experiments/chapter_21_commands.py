@@ -51,7 +51,7 @@ def main() -> None:
         chosen = intents.LANGUAGES if trained_on == "all" else ("en",)
         train = [row for language in chosen for row in every[language]["train"]]
         tests = {language: [*data["test"]] for language, data in every.items()}
-        epochs = 1 if trained_on == "all" else 4
+        epochs = 1 if trained_on == "all" else 3
         settings = {"epochs": epochs, "seed": seed, "freeze_words": True}
         return tune("multilingual-e5", train, tests, labels, **settings)
 
