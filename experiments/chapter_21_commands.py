@@ -1,11 +1,9 @@
-"""Chapter 21, "Intent and slots together", "Events as slots": 21-commands.json.
+"""Chapter 21, "Intent and slots together" and what follows it: 21-commands.json.
 
     python -m experiments.chapter_21_commands
 
-The chapter's joint model: on English commands with MiniLM, with three seeds; on commands in four
-languages with multilingual-e5, trained on English alone or on all four; and on the labelled events
-with MiniLM, with three seeds. A row a run, with what it says to test data. SmolLM2 is asked for the
-same events as JSON.
+The chapter's joint model, on English commands and on the labelled events. A row a run, with what it
+says to test data. SmolLM2 is asked for the same events as JSON.
 """
 
 import time
@@ -36,28 +34,15 @@ BATCH = 8  # prompts that are answered together
 def main() -> None:
     arguments = EXPERIMENT.parser(rows=True).parse_args()
     c = definitions("21")
-    every = {language: intents.home_commands(language) for language in intents.LANGUAGES}
-    rows = [row for data in every.values() for row in data["train"]]
-    labels = c.labels_of(intents.intent_names(), rows)
+    train, test = [*c.commands["train"]], [*c.commands["test"]]
+    labels = c.labels_of(intents.intent_names(), train)
 
     def english(seed: int) -> Row:
-        return tune(
-            *("minilm", [*every["en"]["train"]], {"en": [*every["en"]["test"]]}, labels),
-            epochs=4,
-            seed=seed,
-        )
+        return tune(train, {"en": test}, labels, epochs=4, seed=seed)
 
-    def languages(trained_on: str, seed: int) -> Row:
-        chosen = intents.LANGUAGES if trained_on == "all" else ("en",)
-        train = [row for language in chosen for row in every[language]["train"]]
-        tests = {language: [*data["test"]] for language, data in every.items()}
-        epochs = 1 if trained_on == "all" else 3
-        settings = {"epochs": epochs, "seed": seed, "freeze_words": True}
-        return tune("multilingual-e5", train, tests, labels, **settings)
-
-    def tune(name: str, train: list, tests: dict, labels, **settings) -> Row:
+    def tune(train: list, tests: dict, labels, **settings) -> Row:
         started = time.perf_counter()
-        found, loss = c.joint_run(name, train, tests, labels, **settings)
+        found, loss = c.joint_run("minilm", train, tests, labels, **settings)
         said = {
             part: [[intent, sorted(map(list, slots))] for intent, slots in answers]
             for part, answers in found.items()
@@ -68,7 +53,7 @@ def main() -> None:
     def told(seed: int) -> Row:
         tests = {"test": c.told["test"]}
         labels = c.labels_of(c.EVENTS, c.told["train"])
-        return tune("minilm", c.told["train"], tests, labels, epochs=12, seed=seed)
+        return tune(c.told["train"], tests, labels, epochs=12, seed=seed)
 
     seeds = [{"seed": seed} for seed in arguments.seeds]
     EXPERIMENT.fill(FILE, arguments, seeds, english, part="English")
@@ -76,8 +61,6 @@ def main() -> None:
     if arguments.runs > 0 and "SmolLM2" not in read(FILE, {}):
         arguments.runs -= 1
         EXPERIMENT.make(FILE, lambda: written(c), "SmolLM2")
-    plan = [{"trained_on": what, "seed": 0} for what in ("English", "all")]
-    EXPERIMENT.fill(FILE, arguments, plan, languages, part="languages")
 
 
 def written(c) -> Row:
