@@ -25,7 +25,7 @@ EXPERIMENT = Experiment(
     selected="the order by the right slots in 28 validation sentences",
     test="commands with templates and names that training has not, and 29 sentences with events, "
     "answered once by each finished model",
-    seeds=(0, 1, 2),
+    seeds=(0,),
 )
 ORDERS = (("win", "purchase", "none"), ("none", "purchase", "win"))
 BATCH = 8  # prompts that are answered together

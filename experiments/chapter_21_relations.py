@@ -32,7 +32,7 @@ EXPERIMENT = Experiment(
     selected="the baselines' settings by the F1 of relations on 343 validation pairs",
     test="581 pairs, answered once by each finished model; the curves of active learning are "
     "drawn on them and choose nothing",
-    seeds=(0, 1, 2),
+    seeds=(0,),
 )
 PASSES = 10
 STRENGTHS, NEIGHBOURS = (0.0001, 0.001, 0.01, 0.1, 1.0), (1, 3, 5)
