@@ -33,7 +33,7 @@ $(READY): requirements.txt pyproject.toml
 
 env: $(READY) ## create or update the environment in .venv
 
-assets: $(READY) ## fetch the models and corpora once (about 580 MB)
+assets: $(READY) ## fetch the models and corpora once (about 630 MB)
 	@$(BIN)/python -m helpers.data.assets fetch --all
 
 book: $(READY) ## render the book into _build/html
