@@ -29,6 +29,8 @@ SLIPS = [
         "words_f1",
         """
         def words_f1(true, found):
+            from helpers.data import segmentation
+
             w, v = segmentation.spans(true), segmentation.spans(found)
             return len(w & v) / len(v)
         """,
@@ -38,6 +40,8 @@ SLIPS = [
         "words_f1",
         """
         def words_f1(true, found):
+            from helpers.data import segmentation
+
             w, v = segmentation.spans(true), segmentation.spans(found)
             return len(w & v) / len(w)
         """,
@@ -47,6 +51,8 @@ SLIPS = [
         "words_f1",
         """
         def words_f1(true, found):
+            from helpers.data import segmentation
+
             w, v = segmentation.spans(true), segmentation.spans(found)
             return len(w & v) / (len(w) + len(v))
         """,
@@ -56,6 +62,8 @@ SLIPS = [
         "words_f1",
         """
         def words_f1(true, found):
+            from helpers.data import segmentation
+
             w, v = segmentation.spans(true), segmentation.spans(found)
             precision, recall = len(w & v) / len(v), len(w & v) / len(w)
             return 2 * precision * recall / (precision + recall) if w & v else 0.0
