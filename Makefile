@@ -40,7 +40,7 @@ book: $(READY) ## render the book into _build/html
 	@$(BIN)/jupyter-book build . --quiet $(BOOKFLAGS)
 	@echo "The book is ready: open _build/html/index.html"
 
-pdf: book ## print the book as one PDF, _build/book.pdf (the first time takes four minutes)
+pdf: book ## print the book as one PDF, _build/book.pdf (three minutes the first time)
 	@$(BIN)/python -m tools.pdf
 
 slides: book ## make slides of the chapters in _build/slides (NB=11 for one)

@@ -59,6 +59,16 @@ def test_every_slide_holds_what_is_on_it(browser, html, folder, number):
     page.close()
 
 
+def shades(page):
+    """Whether the paper and the ink of a deck are light or dark."""
+    colours = page.evaluate(
+        """() => [getComputedStyle(document.body).backgroundColor,
+                  getComputedStyle(document.querySelector('.card p')).color]"""
+    )
+    values = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours]
+    return ["light" if value > 382 else "dark" for value in values]
+
+
 def test_a_deck_is_led_by_keys_and_follows_the_dark(browser, html, folder):
     page, seen = shown(browser, write("11", html, folder), folder)
     page.keyboard.press("ArrowRight")
@@ -66,13 +76,11 @@ def test_a_deck_is_led_by_keys_and_follows_the_dark(browser, html, folder):
     assert page.evaluate("Reveal.getSlidePastCount()") == 2
     page.keyboard.press("ArrowLeft")
     assert page.evaluate("Reveal.getSlidePastCount()") == 1
-    colours = "() => [document.body, document.querySelector('.card p')]"
-    colours += ".map((e, n) => getComputedStyle(e)[n ? 'color' : 'backgroundColor'])"
-    light = page.evaluate(colours)
+    assert shades(page) == ["light", "dark"]
     page.emulate_media(color_scheme="dark")
-    dark = page.evaluate(colours)
-    assert [sum(map(int, re.findall(r"\d+", c)[:3])) > 382 for c in light] == [True, False]
-    assert [sum(map(int, re.findall(r"\d+", c)[:3])) > 382 for c in dark] == [False, True]
+    page.wait_for_function("document.documentElement.dataset.theme == 'dark'")
+    page.wait_for_timeout(1000)  # colours may fade over
+    assert shades(page) == ["dark", "light"]
     page.keyboard.press("ArrowRight")  # to a section that the guide's plan has
     with page.expect_popup() as popup:
         page.keyboard.press("s")
