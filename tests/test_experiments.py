@@ -31,6 +31,8 @@ CHAPTERS = {path.name[:2]: path for path in (ROOT / "notebooks").glob("[0-9]*.ip
 ONE_RUN = {"chapter_08_pretrain", "chapter_11_fine_tuned", "chapter_12_trainer"}
 ONE_RUN |= {"chapter_13_tagger", "chapter_15_embeddings"}
 STORED = {path.name for folder in (RESULTS, CHECKPOINTS) for path in folder.iterdir()}
+# A benchmark's results are made by its command, and the text names that.
+READ = re.compile(r"(?<!benchmarks/)(?:results|checkpoints)/([\w.-]+)")
 
 
 def script(name):
