@@ -129,7 +129,7 @@ def movie_reviews(binary: bool = False) -> DatasetDict:
 
 
 def rated_texts(domain: str) -> Dataset:
-    """Texts of another domain than films, rated by the same people on the same scale.
+    """Texts of another domain than films, rated by the same procedure on the same scale.
 
     ``"products"``: 3,708 sentences from reviews on Amazon; ``"tweets"``: 4,200 tweets, some of
     them written for the purpose. Those with a mean rating between -0.8 and 0.8 are left out, as

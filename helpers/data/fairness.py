@@ -138,7 +138,7 @@ def word_vectors() -> dict[str, np.ndarray]:
     """26,423 of the words of word2vec's Google News vectors: word -> (300,) float32, of length 1.
 
     The selection is that of Bolukbasi et al. (2016), Man is to Computer Programmer as Woman is to
-    Homemaker?, NeurIPS: frequent words in lower case, so names and rare words are absent.
+    Homemaker?, NeurIPS: frequent words in lower case, with 38 first names; rare words are absent.
     """
     [file] = Path(assets.path("word-vectors")).glob("*.bin")
     content = file.read_bytes()
