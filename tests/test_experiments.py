@@ -66,16 +66,12 @@ def sections(cells):
     return found
 
 
-# What chapter 16 reads of `benchmarks/results/` is made by `make gpu-check`.
-READ = re.compile(r"(?<!benchmarks/)(?:results|checkpoints)/([\w.-]+)").findall
-
-
 def unnamed(cells, writers):
     """What a chapter reads in a section that doesn't name the script: (file, script)."""
     return [
         (name, writer)
         for prose, code in sections(cells)
-        for name in READ(code)
+        for name in READ.findall(code)
         for writer in writers[name]
         if f"`experiments/{writer}.py`" not in prose
     ]
@@ -106,7 +102,7 @@ def test_the_table_is_read_off_the_script_without_running_it(name):
 
 def test_every_stored_result_is_read():
     code = "".join(code for chapter in CHAPTERS for _, code in sections(cells(chapter)))
-    assert set(READ(code)) == STORED
+    assert set(READ.findall(code)) == STORED
 
 
 def test_a_script_that_is_named_in_another_section_is_missed():
