@@ -20,11 +20,12 @@ EXPERIMENT = Experiment(
     __doc__,
     writes=(FILE,),
     reads="the text alone, on all sides",
-    searched="for SmolLM2 two orders of its three examples; for the trained models nothing: "
-    "passes and learning rate were fixed beforehand",
+    searched="for SmolLM2 two orders of its three examples, the second one after two test answers "
+    "with the first had been seen; for the trained models nothing: passes and learning rate were "
+    "set by hand",
     selected="the order by the right slots in 28 validation sentences",
-    test="commands with templates and names that training has not, and 29 sentences with events, "
-    "answered once by each finished model",
+    test="commands with templates and names that training has not, and 29 sentences with events; "
+    "one stored answer of each finished model",
     seeds=(0,),
 )
 ORDERS = (("win", "purchase", "none"), ("none", "purchase", "win"))
