@@ -13,6 +13,7 @@ WITHOUT = {
     "radford2019language",
     "sculley2015hidden",
     "watson1964smooth",
+    "yu2002specification",
 }
 
 
