@@ -9,8 +9,8 @@ tools/pdf.py runs it in each page; what holds for any print stands in book/_stat
     for (let element = article; element !== document.body; element = element.parentElement)
       for (const sibling of [...element.parentElement.children])
         if (sibling !== element) sibling.remove();
-    article.querySelectorAll(".headerlink, .copybtn, .deeper-toggle, .toggle-button, script")
-      .forEach((element) => element.remove());
+    const forScreens = ".headerlink, .copybtn, .deeper-toggle, .toggle-button, .zoom-button, script";
+    article.querySelectorAll(forScreens).forEach((element) => element.remove());
     article.querySelectorAll("details").forEach((details) => (details.open = true));
     article.querySelectorAll(".deeper-body").forEach((body) => body.removeAttribute("hidden"));
   }
