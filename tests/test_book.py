@@ -5,6 +5,7 @@ The book is built with every warning as an error.
 
 import copy
 import functools
+import gzip
 import itertools
 import re
 import shutil
@@ -395,6 +396,84 @@ def test_first_page_leads_to_the_book(browser, site):
     page.wait_for_url(f"{site}/{CONTENTS['root']}.html")
     assert page.locator("article h1").inner_text().startswith("Pretrained Language Models")
     page.close()
+
+
+LIGHT = 250_000  # bytes on the wire; 160,000 when this was written
+PACKED = (".png", ".woff2")  # a host sends them as they are
+
+
+def test_the_first_page_is_light(browser, site):
+    page, sizes = browser.new_page(viewport=DESKTOP), {}
+
+    def weigh(response):
+        address, body = response.url.partition("?")[0], response.body()
+        if address.startswith(site):
+            sizes[address] = len(body if address.endswith(PACKED) else gzip.compress(body, 6))
+
+    page.on("requestfinished", lambda request: weigh(request.response()))
+    page.goto(f"{site}/{CONTENTS['root']}.html", wait_until="networkidle")
+    page.close()
+    assert f"{site}/_static/book.css" in sizes
+    assert sum(sizes.values()) <= LIGHT, sorted(sizes.items(), key=lambda item: -item[1])[:5]
+    asked = " ".join(sizes)
+    assert not re.search("mathjax|fontawesome|searchindex", asked)
+
+
+def test_mathjax_is_loaded_where_formulas_are(html):
+    for name in (*PAGES, "genindex", "search", "404"):
+        text = (html / f"{name}.html").read_text("utf-8")
+        formula = re.search(r'class="(?:[^"]* )?math[ "]', text)
+        assert bool(formula) == ("mathjax/tex-chtml-full.js" in text), name
+
+
+# An icon without a picture has no letter, or one that its font lacks: that looks like any other
+# letter which no font has.
+ICONS_WITHOUT_PICTURE = r"""async () => {
+  await document.fonts.ready;
+  const canvas = document.createElement("canvas").getContext("2d");
+  const drawn = (letter, style) => {
+    canvas.canvas.width += 0; // empty again
+    canvas.font = `${style.fontWeight} 20px ${style.fontFamily}`;
+    canvas.fillText(letter, 10, 40);
+    return canvas.canvas.toDataURL();
+  };
+  const places = [...document.querySelectorAll("[class*='fa-']")].map((e) => [e, "::before"]);
+  for (const e of document.querySelectorAll("article .admonition-title"))
+    if (e.parentElement.checkVisibility() && getComputedStyle(e, "::after").content != "none")
+      places.push([e, "::after"]);
+  return places.map(([e, part]) => [e, getComputedStyle(e, part)]).filter(([, style]) => {
+    const letter = style.content.replaceAll('"', "");
+    return [...letter].length != 1 || !style.fontFamily.includes("Awesome")
+      || drawn(letter, style) == drawn("\u{e0ff}", style);
+  }).map(([e]) => e.outerHTML.slice(0, 80));
+}"""
+
+
+@pytest.mark.parametrize("name", [CONTENTS["root"], CHAPTERS[10], "book/faq", "search"])
+def test_every_icon_has_its_picture(browser, html, name):
+    page = browser.new_page(viewport=DESKTOP)
+    page.goto((html / f"{name}.html").as_uri())
+    assert page.locator("[class*='fa-']").count() > 5
+    assert page.evaluate(ICONS_WITHOUT_PICTURE) == []
+    place = page.locator("article, .bd-header-article").first
+    place.evaluate("e => e.insertAdjacentHTML('beforeend', '<i class=\"fa-solid fa-otter\"></i>')")
+    (left,) = page.evaluate(ICONS_WITHOUT_PICTURE)  # an icon that no page uses is left out
+    assert "fa-otter" in left
+    page.close()
+
+
+def test_every_icon_of_the_pages_is_in_the_style_sheet(html):
+    style = (html / "_static/styles/pydata-sphinx-theme.css").read_text("utf-8")
+    named = {
+        name
+        for path in html.rglob("*.html")
+        for classes in re.findall(r'<(?:i|span) class="([^"]*\bfa[^"]*)"', path.read_text("utf-8"))
+        for name in re.findall(r"\bfa-[a-z-]+", classes)
+    }
+    assert len(named) > 10
+    ways = {"fa-solid", "fa-brands", "fa-regular", "fa-lg"}
+    assert {name for name in named - ways if f".{name}:before" not in style} == set()
+    assert "/webfonts/" not in style
 
 
 def found(browser, site, query):

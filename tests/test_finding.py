@@ -3,6 +3,7 @@
 A chapter of one page is built with the book's own configuration, glossary and references.
 """
 
+import json
 import shutil
 import sys
 
@@ -314,3 +315,20 @@ def test_a_page_loads_the_previews_when_it_needs_them(page):
     page.locator(LINKS).first.hover()
     page.wait_for_selector("#preview:has-text('weighted mean')")
     assert page.evaluate(script) == 1
+
+
+def test_a_page_without_formulas_typesets_those_of_its_previews(browser, html, site):
+    page, seen = opened(browser, f"{site}/book/references.html", site, DESKTOP)
+    assert page.evaluate("() => !window.MathJax")
+    address = "notebooks/01-small.html#equation-eq-energy"
+    shown = {address: r'<div class="math">\[E = m c^2\]</div>'}
+    data = f"window.bookPreviews = {json.dumps(shown)};"
+    page.route("**/previews-data.js", lambda route: route.fulfill(body=data))
+    link = f"<a class='reference' href='../{address}'>energy</a>"
+    add = "(e, link) => e.insertAdjacentHTML('afterbegin', link)"
+    page.locator("article h1").evaluate(add, link)
+    page.locator(f"article a[href='../{address}']").hover()
+    page.wait_for_selector("#preview mjx-container")
+    assert page.locator("#preview mjx-merror").count() == 0
+    assert seen == Seen()
+    page.close()

@@ -33,6 +33,7 @@ CHANGES: list[Change] = [
     (r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),
     # The symbols of a button that has a name are not a part of it.
     (r'(<i class="theme-switch [^>]*?) title="[^"]*"', r'\1 aria-hidden="true"'),
+    (r'(<(?:i|span) class="(?:fa[bsr]?|fa-[a-z]+) [^"]*")>', r'\1 aria-hidden="true">'),
     # A list's items are items (1.3.1), and a role that has been withdrawn is used no more.
     (r'(<div class="citation" id="[^"]*") role="doc-biblioentry"', r'\1 role="listitem"'),
     (

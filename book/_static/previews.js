@@ -18,16 +18,31 @@ in previews-data.js, which is loaded at the first of them. */
   let current = null; // the link whose preview is open, or about to open
   let timer = 0;
   let data = null;
+  let math = null;
 
-  function texts() {
-    data ||= new Promise((resolve, reject) => {
+  function load(file) {
+    return new Promise((resolve, reject) => {
       const script = document.createElement("script");
-      script.src = `${root}_static/previews-data.js`;
-      script.onload = () => resolve(window.bookPreviews);
+      script.src = `${root}_static/${file}`;
+      script.onload = resolve;
       script.onerror = reject;
       document.head.append(script);
     });
-    return data;
+  }
+
+  async function texts() {
+    await (data ||= load("previews-data.js"));
+    return window.bookPreviews;
+  }
+
+  /* A page without formulas has the options of MathJax alone (see light.py). */
+  async function typeset() {
+    if (window.laterMathJax) {
+      window.MathJax ||= window.laterMathJax;
+      await (math ||= load("mathjax/tex-chtml-full.js"));
+      await window.MathJax.startup.promise;
+    }
+    await window.MathJax?.typesetPromise?.([box]);
   }
 
   function formula(link) {
@@ -62,7 +77,7 @@ in previews-data.js, which is loaded at the first of them. */
     link.setAttribute("aria-describedby", box.id);
     place(link);
     if (ready || !box.querySelector(".math")) return;
-    await window.MathJax?.typesetPromise?.([box]);
+    await typeset();
     if (link === current) place(link);
   }
 
