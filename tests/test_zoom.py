@@ -112,11 +112,11 @@ def test_a_click_on_a_figure_opens_it_and_escape_closes_it(page):
     assert page.seen == Seen()
     assert violations(page, SHEET) == []  # it loads style sheets, which a file may not
     page.keyboard.press("Escape")
-    assert page.locator(SHEET).count() == 0
+    page.locator(SHEET).wait_for(state="detached")
     assert has_focus(button(page))
     figure(page).click()
     page.mouse.click(5, 5)  # beside it
-    assert page.locator(SHEET).count() == 0
+    page.locator(SHEET).wait_for(state="detached")
 
 
 @pytest.mark.parametrize("close", ["Escape", "Enter"])
@@ -126,7 +126,7 @@ def test_the_keyboard_opens_and_closes_a_figure(page, close):
     assert page.get_by_role("dialog", name="Enlarge Fig. 1").is_visible()
     assert has_focus(page.get_by_role("button", name="Close"))
     page.keyboard.press(close)  # Enter on the button that has the focus
-    assert page.locator(SHEET).count() == 0
+    page.locator(SHEET).wait_for(state="detached")
     assert has_focus(button(page))
 
 
@@ -147,7 +147,7 @@ def test_on_a_phone_a_figure_scrolls_at_its_own_size(phone):
     sheet.evaluate("e => e.scrollTo(1000, 0)")
     assert phone.get_by_role("button", name="Close").evaluate(ON_TOP)
     phone.get_by_role("button", name="Close").tap()
-    assert sheet.count() == 0
+    sheet.wait_for(state="detached")
 
 
 def test_without_the_script_and_on_paper_there_is_no_button(browser, html_of_page, page):
