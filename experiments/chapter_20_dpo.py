@@ -51,8 +51,9 @@ def main() -> None:
     runs = Runs(definitions("20"), *n)
     if "pairs" not in read(FILE, {}):
         EXPERIMENT.make(FILE, runs.pairs, part="pairs")
-    plan = [{"method": "none", "beta": None, "seed": 0}]
+    plan = []
     for seed in arguments.seeds:
+        plan += [{"method": "none", "beta": None, "seed": seed}]
         plan += [{"method": "dpo", "beta": beta, "seed": seed} for beta in arguments.betas]
     EXPERIMENT.fill(FILE, arguments, plan, runs.run, part="runs")
 
