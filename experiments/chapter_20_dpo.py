@@ -38,7 +38,7 @@ EXPERIMENT = Experiment(
     searched="nothing: one learning rate; three values of β, all of them shown",
     selected="nothing",
     test="answers to 48 test openings, and the people's own answers to them",
-    seeds=(0,),
+    seeds=(0, 1, 2),
 )
 
 
