@@ -1,4 +1,4 @@
-"""Chapter 20, "What the choices move", "what β did here": 20-dpo.json.
+"""Chapter 20, "What the choices move", fig-20-beta: 20-dpo.json.
 
     python -m experiments.chapter_20_dpo
 
