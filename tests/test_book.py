@@ -187,6 +187,7 @@ def is_accessible(page):
         ("notebooks/02-subword-tokenization", "A sentence", 3),
         ("notebooks/03-attention", "Sentence", 7),
         ("notebooks/09-causal-language-modelling", "Text so far", 14),
+        ("notebooks/16-training-on-gpus", "Model", 7),
     ],
 )
 def test_an_interactive_piece_stands_in_its_chapter(browser, html, name, label, rows):
@@ -206,7 +207,7 @@ def test_an_interactive_piece_stands_in_its_chapter(browser, html, name, label, 
     scripts = [
         name for name in PAGES if "live/live.js" in (html / f"{name}.html").read_text("utf-8")
     ]
-    assert [name[10:12] for name in scripts] == ["02", "03", "09"]
+    assert [name[10:12] for name in scripts] == ["02", "03", "09", "16"]
 
 
 # The theme's own pages, and three that show the code of modules.
