@@ -75,7 +75,7 @@ def test_definitions_are_functions_classes_and_programs():
 
 def test_the_line_over_a_folded_cell_says_what_is_in_it():
     assert summary("a = 1\nb = 2\n") == "Show 2 lines of code"
-    assert summary(SOURCE) == "Show 18 lines of code: one, Two, PROGRAM"
+    assert summary(SOURCE) == "Show 19 lines of code: one, Two, PROGRAM"
     many = "\n".join(f"def f{n}(): pass" for n in range(5)) + "\ndef _own(): pass"
     assert summary(many) == "Show 6 lines of code: f0, f1, f2, f3 …"
 
