@@ -70,7 +70,7 @@ if True:
 
 def test_definitions_are_functions_classes_and_programs():
     assert definitions(SOURCE) == (["one", "Two", "PROGRAM"], 3 + 2 + 4)
-    assert definitions("") == ([], 0)
+    assert definitions("") == definitions("files = !ls") == ([], 0)
 
 
 def test_the_line_over_a_folded_cell_says_what_is_in_it():
@@ -116,3 +116,22 @@ def test_on_the_pages_a_cell_is_folded_by_its_tag_or_by_the_rule(cells):
             assert "open" not in fold.attrs
             assert not fold.select(".cell_output")
     assert by_rule > 10
+
+
+def test_what_is_folded_is_printed(browser, html):
+    name = "notebooks/15-generalisation"
+    page = browser.new_page()
+    page.goto((html / f"{name}.html").as_uri())
+    folded = page.locator("article section:not(.deeper) details.hide:not([open])")
+    by_rule = folded.filter(has_text=re.compile(r"Show \d+ lines of code"))
+    assert folded.count() > by_rule.count() > 0
+    code = by_rule.first.locator("pre")
+    assert not code.is_visible()
+    by_rule.first.locator("summary").press("Enter")
+    assert code.is_visible()
+    by_rule.first.locator("summary").press("Enter")
+    page.emulate_media(media="print")
+    for number in range(folded.count()):
+        assert folded.nth(number).locator("pre").first.is_visible()
+        assert not folded.nth(number).locator("summary").is_visible()
+    page.close()

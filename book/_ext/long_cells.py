@@ -29,7 +29,11 @@ def definitions(source: str) -> tuple[list[str], int]:
     A text of several lines that is given a name, such as a program, is a definition too.
     """
     names, lines = [], 0
-    for node in ast.parse(NOT_PYTHON.sub(r"\1pass", source)).body:
+    try:
+        body = ast.parse(NOT_PYTHON.sub(r"\1pass", source)).body
+    except SyntaxError:  # more of IPython's own than such lines
+        body = []
+    for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names.append(node.name)
         elif (

@@ -106,6 +106,7 @@
       const wrong = sizes.find(({ input }) => !input.value || !input.checkValidity());
       if (wrong) {
         wrong.input.setAttribute("aria-invalid", "true");
+        result.replaceChildren();
         return `${wrong.name}: a whole number from 1 to ${wrong.max.toLocaleString("en")}.`;
       }
       const [kind, , , , , ...more] = Object.values(MODELS)[model.value()];
