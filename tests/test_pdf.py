@@ -66,6 +66,11 @@ def test_each_page_has_its_number(printed, texts):
         assert text.endswith(str(number)), text[-100:]
 
 
+def test_no_page_is_empty_but_for_its_foot(texts):
+    longest = len("Solutionstochapter0.Afirsthour") + len("99")
+    assert [n for n, text in enumerate(texts) if len(text) <= longest] == []
+
+
 def test_the_contents_name_the_page_on_which_a_section_stands(texts):
     number = re.search(r"0\.1\.Whatthischapterneeds(\d\d?)0\.2", texts[1])[1]
     assert "Whatthischapterneeds" in texts[int(number) - 1]
