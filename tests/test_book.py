@@ -43,6 +43,8 @@ CHAPTERS = [name for name in NOTEBOOKS if name[10:12].isdigit()]  # those with a
 DESKTOP = {"width": 1280, "height": 900}
 LAPTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+TABLET = {"width": 768, "height": 1024}
+PAPER = {"width": 657, "height": 980}  # A4 between the margins of print.css
 # What reaches over the right edge and stands in nothing that scrolls. MathJax hides a copy of
 # each formula for screen readers, which takes no room.
 TOO_WIDE = """() => [...document.querySelectorAll('article *')].filter(element => {
@@ -161,11 +163,22 @@ def test_page_is_whole_in_a_browser(browser, site, html, name):
     if name in NOTEBOOKS:
         leads_to_its_colab_edition(page, html, name)
         hides_its_solutions(page, name)
-    page.set_viewport_size(PHONE)
-    assert look_at(page, seen) == Visit()
+    for size in (PHONE, TABLET):
+        page.set_viewport_size(size)
+        assert look_at(page, seen) == Visit()
+    if name in NOTEBOOKS:
+        fits_paper(page)
     page.set_viewport_size(DESKTOP)
     is_accessible(page)
     page.close()
+
+
+def fits_paper(page):
+    """No line of code or output is cut, by the style alone, without what `make pdf` adds."""
+    page.set_viewport_size(PAPER)
+    page.emulate_media(media="print")
+    assert page.locator("article pre").evaluate_all(SCROLLS) == []
+    page.emulate_media(media="screen")
 
 
 @pytest.mark.parametrize("name", [CONTENTS["root"], CHAPTERS[1], NOTEBOOKS[-1]])
