@@ -4,6 +4,7 @@ A screen reader follows the tags. Chromium writes them, pypdf leaves them out wh
 over, so here they are written anew (ISO 32000-1, 14.7 and 14.8). Chromium has an element without a
 meaning for each run of letters, nine of ten; what stands in one is given to the element around it,
 or to a paragraph where that holds no text by itself: the lines of a cell.
+The letters of a formula have none: MathJax draws them as what stands before an element.
 """
 
 from collections import defaultdict
