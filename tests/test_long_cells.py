@@ -122,7 +122,7 @@ def test_what_is_folded_is_printed(browser, html):
     name = "notebooks/15-generalisation"
     page = browser.new_page()
     page.goto((html / f"{name}.html").as_uri())
-    folded = page.locator("article details.hide:not([open])")
+    folded = page.locator("article details.hide")
     by_rule = folded.filter(has_text=re.compile(r"Show \d+ lines of code"))
     assert folded.count() > by_rule.count() > 0
     code = by_rule.first.locator("pre")
