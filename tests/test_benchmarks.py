@@ -9,6 +9,7 @@ from accelerate import PartialState
 
 from benchmarks import gpu
 from benchmarks.finetuning import alternate
+from tools import speeds
 
 CPU = torch.device("cpu")
 
@@ -65,3 +66,14 @@ def test_contenders_take_turns_and_the_first_round_is_not_counted():
     assert [len(values) for values in seconds.values()] == [2, 2]
     late = alternate(contenders, 5, CPU, deadline=time.monotonic() - 1)
     assert [len(values) for values in late.values()] == [1, 1]
+
+
+def test_the_page_of_speeds_is_made_from_the_stored_results():
+    """`make speeds` writes it."""
+    assert speeds.PAGE.read_text("utf-8") == speeds.page()
+
+
+def test_a_row_of_the_page_has_median_range_and_ratio():
+    rows = speeds.table({"train": [100, 300, 200], "other": [100, 100, 100]}).splitlines()
+    assert rows[2].split(" | ")[1:] == ["200", "100 to 300", "1.00 × (1.00 to 1.00) |"]
+    assert rows[3].split(" | ")[1:] == ["100", "100 to 100", "2.00 × (1.00 to 3.00) |"]
