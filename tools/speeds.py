@@ -16,9 +16,11 @@ What the book's loop and generation reach, beside others, machine by machine.
 The contenders take turns in one process; the first round isn't counted.
 A table shows real tokens a second: the median of the rounds, and their range.
 The last column is the speed of the first row over that of the row, round by round.
-What the contenders do is written in `benchmarks/`; [chapter 16](#chapter-16) explains what makes them fast or slow.
+What the contenders do is written in `benchmarks/`.
+[Chapter 16](#chapter-16) explains what makes them fast or slow.
 
-`make bench` measures the machine it runs on, and `make gpu-check` a CUDA GPU, in at most eight minutes and without a network.
+`make bench` measures the machine it runs on.
+`make gpu-check` measures a CUDA GPU, in at most eight minutes and without a network.
 Both write a file into `benchmarks/results`, and `make speeds` makes this page from it.
 A measurement on a machine that isn't here is welcome.
 """
