@@ -12,6 +12,7 @@ import argparse
 import gc
 import json
 import math
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -186,17 +187,19 @@ def alternate(
     rounds: int,
     device: torch.device,
     deadline: float = math.inf,
+    before: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
     """Seconds of each contender in each round; they take turns, in another order every other time.
 
-    A round before these isn't counted. After `deadline`, by `time.monotonic`, no round begins but
-    the first.
+    A round before these isn't counted, nor is what `before` does before each turn. After
+    `deadline`, by `time.monotonic`, no round begins but the first.
     """
     seconds = {name: [] for name in contenders}
     for number in range(rounds + 1):
         if number > 1 and time.monotonic() > deadline:
             break
         for name in list(contenders)[:: -1 if number % 2 else 1]:
+            before()
             gc.collect()
             torch.manual_seed(0)
             started = time.perf_counter()
@@ -257,10 +260,9 @@ def main() -> None:
         f"{len(task.dataset)} sentences, {mean:.1f} pieces each; fast precision: {task.precision}"
     )
     contenders = {
-        name: lambda contender=contender: (task.renew(), contender(task))
-        for name, contender in CONTENDERS.items()
+        name: lambda contender=contender: contender(task) for name, contender in CONTENDERS.items()
     }
-    seconds = alternate(contenders, arguments.rounds, task.device)
+    seconds = alternate(contenders, arguments.rounds, task.device, before=task.renew)
     print(f"\n{'contender':34} {'tokens/s':>9}   speed of `train` over it")
     for name, values in seconds.items():
         speed = task.tokens / statistics.median(values)
@@ -284,7 +286,8 @@ def main() -> None:
         },
     }
     name = report["machine"]["gpu"] or f"cpu-{report['machine']['processor']}"
-    file = arguments.out or RESULTS / f"{name.lower().replace(' ', '-')}-finetuning.json"
+    name = re.sub(r"[^a-z0-9]+", "-", f"{name} finetuning".lower())
+    file = arguments.out or RESULTS / f"{name}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(f"Written to {file}")

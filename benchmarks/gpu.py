@@ -303,10 +303,10 @@ def fine_tuning(scale: Scale, rounds: int, deadline: float) -> dict:
     precision = resolve_precision("auto", scale.device)
     task = Task(data, tokenizer(), initial, model, scale.device, precision)
     contenders = {
-        name: lambda contender=contender: (task.renew(), contender(task))
+        name: lambda contender=contender: contender(task)
         for name, contender in (CONTENDERS | COMPILED).items()
     }
-    seconds = alternate(contenders, rounds, scale.device, deadline)
+    seconds = alternate(contenders, rounds, scale.device, deadline, task.renew)
     peak = gemm_peak(task, size=scale.square, seconds=scale.peak_seconds)
     share = training_flops(task) / statistics.median(seconds["train"]) / peak
     return {

@@ -49,7 +49,7 @@ def table(speeds: dict[str, list[float]], shares: dict[str, float] | None = None
 
 def machine(found: dict) -> str:
     if found["gpu"]:
-        what = f"{found['gpu']}, {found['memory_gib']} GiB"
+        what = found["gpu"] + (f", {found['memory_gib']} GiB" if "memory_gib" in found else "")
     else:
         threads = f"{found['threads']} thread" + ("s" if found["threads"] > 1 else "")
         bf16 = "with" if found["native bf16"] else "without"

@@ -158,16 +158,18 @@ def _check_fingerprint(checkpoint: Path, saved: dict, current: dict, extend: boo
     longer = current.get("updates", 0) > saved.get("updates", 0)
     if extend and longer:
         saved = saved | {key: current[key] for key in LENGTH}
-    if _window(saved) == _window(current) is not None:
+    divided = []
+    if (window := _window(current)) and _window(saved) == window:
         ours = {key: current[key] for key in DIVISION}
-        if divided := disk.differences(saved, saved | ours):
+        divided = disk.differences(saved, saved | ours)
+        saved = saved | ours
+    if not (differing := disk.differences(saved, current)):
+        if divided:
             warnings.warn(
                 f"{checkpoint} goes on with {', '.join(divided)}. The updates see the same "
                 "sequences in the same order; what dropout and collate_fn draw is another draw.",
                 stacklevel=2,
             )
-        saved = saved | ours
-    if not (differing := disk.differences(saved, current)):
         return
     more = "To train longer, set extend=True. " if longer and not extend else ""
     raise CheckpointError(

@@ -222,15 +222,16 @@ def out_of_memory_explained(
     except torch.OutOfMemoryError as error:
         device = next(model.parameters()).device
         on_gpu = device.type == "cuda"
-        memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else 0
+        memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else None
         error.add_note(remedy(model, int(sequence_lengths(dataset).max()), config, memory))
         raise
 
 
-def remedy(model: torch.nn.Module, longest: int, config: TrainingConfig, memory: int) -> str:
+def remedy(model: torch.nn.Module, longest: int, config: TrainingConfig, memory: int | None) -> str:
     """What to lower where an update on sequences of `longest` pieces takes too much memory.
 
-    `memory` is the device's, in bytes; 2 GiB of it are left for what the formulas don't count.
+    `memory` is the device's, in bytes, or None if unknown; 2 GiB of it are left for what the
+    formulas don't count.
     """
     wanted = f"batch_size={config.batch_size} and accumulation={config.accumulation}"
     said = (
@@ -238,13 +239,16 @@ def remedy(model: torch.nn.Module, longest: int, config: TrainingConfig, memory:
         "Lower batch_size, and raise accumulation by the same factor: the updates stay what they "
         "are, and a run that keeps checkpoints goes on from the last. "
     )
+    fits = None
     try:
         network = Network.of(model)
         precision = resolve_precision(config.precision, next(model.parameters()).device)
         settings = {"precision": precision, "scored": float(shifts_labels(model))}
-        fits = largest_batch(network, memory - 2 * 2**30, longest, accumulated=True, **settings)
-    except (AttributeError, ValueError):  # a model that the formulas don't know
-        fits = None
+        if memory is not None:
+            free = memory - 2 * 2**30
+            fits = largest_batch(network, free, longest, accumulated=True, **settings)
+    except (AttributeError, ValueError):
+        pass  # a model that the formulas don't know
     if fits == 0:
         said += "By helpers.training.memory not even one such sequence fits. "
     elif fits is not None:
