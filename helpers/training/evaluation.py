@@ -15,6 +15,7 @@ from helpers.training.objective import (
     IGNORED,
     Loss,
     count_labels,
+    masks_unread,
     mean_loss,
     shifts_labels,
     to_device,
@@ -105,7 +106,7 @@ def _forward(
     *,
     labelled: bool,
 ) -> Iterator[tuple]:
-    """Yield (rows, batch, output, (mean loss, labels)) for this process's batches."""
+    """Yield (rows, batch on the CPU, output, (mean loss, labels)) for this process's batches."""
     device = next(model.parameters()).device
     group = join_processes()
     shifted = shifts_labels(model)
@@ -128,8 +129,9 @@ def _forward(
         while ready is not None:
             rows, batch = ready
             check_batch(model, batch, labelled=labelled)
-            batch = to_device(batch, device)
-            output, part = model(**batch), (0.0, 0)
+            with masks_unread(device):
+                output, part = model(**to_device(batch, device, model)), (0.0, 0)
+            # Labels are counted on the CPU: no GPU is waited for before the next batch is there.
             # The mean over no label is 0/0, and adds nothing.
             if "labels" in batch and (n := count_labels(model, batch)):
                 loss = mean_loss(output, batch["labels"], shifted=shifted, loss_fn=loss_fn)
