@@ -49,8 +49,7 @@ def test_all_lengths_share_their_graphs(kind, counter):
     history = fit(model, rows, collate, compile=True)
     widths = {record["tokens"] for record in history.records}
     assert len(widths) > 10 or kind in ("causal", "masked")  # blocks, all of one length
-    print(kind, few, counter.frame_count, len(counter.graphs))
-    assert 0 < counter.frame_count - few <= 2 * few
+    assert counter.frame_count == few > 0
     torch.manual_seed(0)
     plain = fit(make(), rows, collate)
     assert history.losses == pytest.approx(plain.losses, abs=1e-4)

@@ -251,7 +251,7 @@ class Run:
         """
         device = self.group.device
         with ExitStack() as contexts:
-            if self.group.num_processes > 1 and not last:
+            if isinstance(self.wrapped, nn.parallel.DistributedDataParallel) and not last:
                 # Processes exchange gradients once an update, not once a batch.
                 contexts.enter_context(self.wrapped.no_sync())
             with autocast(self.precision, device):
