@@ -7,9 +7,9 @@
     python -m experiments.roles decide FILE …   # decisions -> adjudication.jsonl, labels.jsonl
     python -m experiments.roles agreement       # agreement.json
 
-All files stand in `notebooks/data/21-roles/`. A note is a line for each verb: the sentence's id, the
-verb's number among the words, its way into the sentence with `+` for a passive, the roles, `|`, and
-what the tree shows: `train-37 5 rel+ p3 t11 | s4 b7`. The letters are those of ROLES and TREE.
+All files stand in `notebooks/data/21-roles/`. A note is a line: the sentence's id, the number of
+the verb among the words, the first letter of its way, with `+` if it is passive, the roles, `|`, and
+what the tree shows: `train-37 5 r+ p3 t11 | s4 b7`. The guideline explains the letters.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 from sklearn.metrics import cohen_kappa_score
 
 from experiments.common import NOTEBOOKS, as_text, to_json
-from experiments.relations import Row, is_prose, lines_of
+from experiments.relations import Row, lines_of
 from helpers.data import assets, corpora, disk, relations
 from helpers.data.roles import ROLES, TREE, WAYS
 
