@@ -7,9 +7,9 @@
     python -m experiments.roles decide FILE …   # decisions -> adjudication.jsonl, labels.jsonl
     python -m experiments.roles agreement       # agreement.json
 
-All files stand in `notebooks/data/21-roles/`. A note is a line: the sentence's id, the verb's number
-among the words, the first letter of its way, `+` if it is passive, the roles, `|`, and what the tree
-shows: `train-37 5 r+ p3 t11 | s4 b7`. The guideline explains the letters.
+All files stand in `notebooks/data/21-roles/`. A note is a line: the sentence's id, the verb's
+number, the first letter of its way, `+` if it is passive, the roles, `|`, and what the tree shows,
+as in `train-37 5 r+ p3 t11 | s4 b7`. The guideline explains the letters.
 """
 
 import argparse
