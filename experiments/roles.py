@@ -30,6 +30,7 @@ NUMBERS = {"train": 120, "test": 80}
 MOST = 30  # words of a sentence
 VERBS = 2  # of a sentence, at most
 SEED = 21
+TWICE, TWICE_SEED = 100, 5  # sentences that were labelled a second time, drawn at random
 LEFT_OUT = r"(be|am|is|are|was|were|been|being|'s|'re|'m|have|has|had|having|'ve|do|does|did|done)"
 LEFT_OUT += r"|doing|say|says|said|saying|'d|'ll"
 FILES = {"train": "train.txt", "test": "test.txt"}
@@ -90,6 +91,16 @@ def groups(lines: Sequence[Sequence[str]]) -> list[list[int]]:
         elif line[2].endswith("-NP"):
             found.append([i, i + 1])
     return [group for group in found if group[1] - group[0] > 1]
+
+
+def of_labelling(name: str, rows: Sequence[Row]) -> list[Row]:
+    """The sentences that a labelling has: all of them, or if it is "b" those labelled twice."""
+    if name != "b":
+        return list(rows)
+    order = list(rows)
+    random.Random(TWICE_SEED).shuffle(order)
+    twice = {row["id"] for row in order[:TWICE]}
+    return [row for row in rows if row["id"] in twice]
 
 
 def sheet(rows: Sequence[Row]) -> list[str]:
@@ -155,10 +166,17 @@ def by_verb(labelled: Sequence[Row], rows: Sequence[Row]) -> dict[tuple, Row]:
     }
 
 
+def twice() -> tuple[list[Row], list[Row], list[Row]]:
+    """The sentences that were labelled twice, and both labellings of them."""
+    rows = of_labelling("b", read("candidates.jsonl"))
+    a = {row["id"]: row for row in read("labels-a.jsonl")}
+    return rows, [a[row["id"]] for row in rows], read("labels-b.jsonl")
+
+
 def agreement() -> Row:
     """Kappa of how a verb stands, and of each role and place in the tree the F1 of B against A."""
-    rows = read("candidates.jsonl")
-    a, b = (by_verb(read(f"labels-{name}.jsonl"), rows) for name in "ab")
+    rows, a, b = twice()
+    a, b = by_verb(a, rows), by_verb(b, rows)
     ways = [[v["way"] + "+" * v["passive"] for v in x.values()] for x in (a, b)]
     result = {"way": {"kappa": round(float(cohen_kappa_score(*ways)), 3), "verbs": len(a)}}
     result["way"] |= {"agree": sum(x == y for x, y in zip(*ways, strict=True))}
@@ -182,8 +200,7 @@ def shown(verb: Row, tokens: Sequence[str]) -> str:
 
 
 def disagreements() -> list[str]:
-    rows, corpus = read("candidates.jsonl"), corpora.conll2003()
-    a, b = (read(f"labels-{name}.jsonl") for name in "ab")
+    (rows, a, b), corpus = twice(), corpora.conll2003()
     same = [by_verb(x, rows) for x in (a, b)]
     found = []
     for row, x, y in zip(rows, a, b, strict=True):
@@ -201,25 +218,24 @@ def disagreements() -> list[str]:
 
 def decide(lines: Sequence[str]) -> tuple[list[Row], list[Row]]:
     """Decisions, a line for each verb on which the two differ: a note, " # " and why."""
-    rows = read("candidates.jsonl")
-    a, b = (read(f"labels-{name}.jsonl") for name in "ab")
-    same = [by_verb(x, rows) for x in (a, b)]
-    notes = {tuple(line.split()[:2]): line.split(" # ") for line in lines}
-    final, decisions = [], []
-    for row, x, y in zip(rows, a, b, strict=True):
-        verbs = []
-        for one, other in zip(x["verbs"], y["verbs"], strict=True):
-            key = row["id"], one["verb"]
-            verbs.append(one)
-            if same[0][key] != same[1][key]:
-                note, why = notes.pop((row["id"], str(one["verb"])))
-                [label] = from_notes([note], [row | {"verbs": [one["verb"]]}])
-                verbs[-1] = label["verbs"][0]
-                decisions.append(
-                    {"id": row["id"], "a": one, "b": other, "final": verbs[-1], "why": why}
-                )
-        final.append({"id": row["id"], "verbs": verbs})
-    assert not notes, f"Nothing to decide: {list(notes)}"
+    rows, a, b = twice()
+    one, other = by_verb(a, rows), by_verb(b, rows)
+    differ = [key for key in one if one[key] != other[key]]
+    notes = {(name, int(verb)): line for line in lines for name, verb in [line.split()[:2]]}
+    assert notes.keys() == set(differ), f"Not decided, or nothing to: {notes.keys() ^ set(differ)}"
+    plain = [{(row["id"], v["verb"]): v for row in x for v in row["verbs"]} for x in (a, b)]
+    decided, decisions = {}, []
+    for name, verb in differ:
+        note, why = notes[name, verb].split(" # ")
+        [row] = (row for row in rows if row["id"] == name)
+        [label] = from_notes([note], [row | {"verbs": [verb]}])
+        [decided[name, verb]] = label["verbs"]
+        said = {"a": plain[0][name, verb], "b": plain[1][name, verb]}
+        decisions.append({"id": name, **said, "final": decided[name, verb], "why": why})
+    final = [
+        {"id": row["id"], "verbs": [decided.get((row["id"], v["verb"]), v) for v in row["verbs"]]}
+        for row in read("labels-a.jsonl")
+    ]
     return decisions, final
 
 
@@ -244,7 +260,8 @@ def main() -> None:
         case "sheet", [file]:
             Path(file).write_text("\n".join(sheet(read("candidates.jsonl"))) + "\n", "utf-8")
         case "read", [name, *files]:
-            write(f"labels-{name}.jsonl", from_notes(lines_of(files), read("candidates.jsonl")))
+            rows = of_labelling(name, read("candidates.jsonl"))
+            write(f"labels-{name}.jsonl", from_notes(lines_of(files), rows))
         case "disagreements", []:
             print("\n".join(disagreements()))
         case "decide", files:
