@@ -3,9 +3,7 @@
     python -m experiments.chapter_21_commands
 
 The chapter's joint model, on English commands and on the labelled events. A row a run, with what it
-says to test data. Then commands in four languages: multilingual-e5 learns from English ones and is
-tested on all four, and from those of each other language and is tested on that. SmolLM2 is asked
-for the same events as JSON.
+says to test data. SmolLM2 is asked for the same events as JSON.
 """
 
 import time
@@ -24,14 +22,12 @@ EXPERIMENT = Experiment(
     reads="the text alone, on all sides",
     searched="for SmolLM2 two orders of its three examples, the second one after two test answers "
     "with the first had been seen; for the trained models nothing: passes and learning rate were "
-    "set by hand, "
-    "six passes for multilingual-e5, whose pieces keep their vectors",
+    "set by hand",
     selected="the order by the right slots in 28 validation sentences",
     test="commands with templates and names that training has not, and 29 sentences with events; "
     "one stored answer of each finished model",
     seeds=(0, 1, 2),
 )
-OF_LANGUAGES = 0  # their one seed
 ORDERS = (("win", "purchase", "none"), ("none", "purchase", "win"))
 BATCH = 8  # prompts that are answered together
 
@@ -45,9 +41,9 @@ def main() -> None:
     def english(seed: int) -> Row:
         return tune(train, {"en": test}, labels, epochs=4, seed=seed)
 
-    def tune(train: list, tests: dict, labels, name="minilm", **settings) -> Row:
+    def tune(train: list, tests: dict, labels, **settings) -> Row:
         started = time.perf_counter()
-        found, loss = c.joint_run(name, train, tests, labels, **settings)
+        found, loss = c.joint_run("minilm", train, tests, labels, **settings)
         said = {
             part: [[intent, sorted(map(list, slots))] for intent, slots in answers]
             for part, answers in found.items()
@@ -60,25 +56,9 @@ def main() -> None:
         labels = c.labels_of(c.EVENTS, c.told["train"])
         return tune(c.told["train"], tests, labels, epochs=12, seed=seed)
 
-    def multilingual(language: str, seed: int) -> Row:
-        told = {name: intents.home_commands(name) for name in intents.LANGUAGES}
-        every = [row for rows in told.values() for row in rows["train"]]
-        parts = intents.LANGUAGES if language == "en" else (language,)
-        return tune(
-            [*told[language]["train"]],
-            {part: [*told[part]["test"]] for part in parts},
-            c.labels_of(intents.intent_names(), every),
-            epochs=6,
-            seed=seed,
-            name="multilingual-e5",
-            frozen=True,
-        )
-
     seeds = [{"seed": seed} for seed in arguments.seeds]
     EXPERIMENT.fill(FILE, arguments, seeds, english, part="English")
     EXPERIMENT.fill(FILE, arguments, seeds, told, part="events")
-    plan = [{"language": name, "seed": OF_LANGUAGES} for name in ("en", "zh-CN", "de", "fr")]
-    EXPERIMENT.fill(FILE, arguments, plan, multilingual, part="languages")
     if arguments.runs > 0 and "SmolLM2" not in read(FILE, {}):
         arguments.runs -= 1
         EXPERIMENT.make(FILE, lambda: written(c), "SmolLM2")

@@ -73,12 +73,12 @@ def _is_tree(heads: list[int]) -> bool:
     return True
 
 
-def petrogold(*, subtypes: bool = False) -> DatasetDict:
+def petrogold() -> DatasetDict:
     """9,127 Portuguese sentences of theses about oil and geology, with their dependency trees.
 
     Six of nineteen documents are the test set and two the validation set, so that no document is
-    in two splits. The relations are universal ones: subtypes (`nsubj:pass`) are cut off, as the
-    evaluation script of the CoNLL shared task of 2018 does, unless `subtypes` asks for them.
+    in two splits. The relations are universal ones: subtypes (`obl:arg`) are cut off, as the
+    evaluation script of the CoNLL shared task of 2018 does.
 
     Hub twin: "universal_dependencies", configuration "pt_petrogold", whose splits are others.
     Licence: CC BY-SA 4.0. de Souza, Silveira, Cavalcanti, Castro and Freitas (2021), PetroGold:
@@ -94,8 +94,7 @@ def petrogold(*, subtypes: bool = False) -> DatasetDict:
     parts: dict[str, list[dict]] = {"train": [], "validation": [], "test": []}
     with file.open(encoding="utf-8") as lines:
         for row in read_conllu(lines, file.name):
-            if not subtypes:
-                row["relations"] = [name.partition(":")[0] for name in row["relations"]]
+            row["relations"] = [relation.partition(":")[0] for relation in row["relations"]]
             document = re.match(r"(\d+)-", row["id"])[1]
             part = {**dict.fromkeys(TEST, "test"), **dict.fromkeys(VALIDATION, "validation")}
             parts[part.get(document, "train")].append({"document": document, **row})
