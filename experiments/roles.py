@@ -16,8 +16,10 @@ import argparse
 import random
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+from datasets import DatasetDict
 from sklearn.metrics import cohen_kappa_score
 
 from experiments.common import NOTEBOOKS, as_text, to_json
@@ -38,6 +40,11 @@ WAY = {way[0]: way for way in WAYS}  # and "x": no verb in use
 NAMES = {name[0]: name for name in (*ROLES, *TREE)} | {"w": "where", "t": "when"}
 
 
+@cache
+def sentences() -> DatasetDict:
+    return corpora.conll2003()
+
+
 def columns(split: str) -> list[list[list[str]]]:
     """The lines of each sentence of the corpus's file: word, part of speech, chunk, entity."""
     text = Path(assets.path("conll2003"), FILES[split]).read_text("utf-8")
@@ -47,7 +54,7 @@ def columns(split: str) -> list[list[list[str]]]:
 
 def draw() -> list[Row]:
     """Sentences of the relations, one of a document, with two verbs at most, drawn at random."""
-    corpus = corpora.conll2003()
+    corpus = {split: sentences()[split]["tokens"] for split in NUMBERS}
     labelled = relations.read_rows(NOTEBOOKS / "data" / "21-relations" / "candidates.jsonl")
     drawn = []
     for split, number in NUMBERS.items():
@@ -56,7 +63,7 @@ def draw() -> list[Row]:
         for row in labelled:
             if row["split"] == split:
                 lines = every[row["sentence"]]
-                tokens = corpus[split][row["sentence"]]["tokens"]
+                tokens = corpus[split][row["sentence"]]
                 assert [line[0] for line in lines] == tokens, row["id"]
                 verbs = verbs_of(lines)
                 if len(tokens) <= MOST and verbs:
@@ -104,7 +111,7 @@ def of_labelling(name: str, rows: Sequence[Row]) -> list[Row]:
 
 
 def sheet(rows: Sequence[Row]) -> list[str]:
-    corpus = corpora.conll2003()
+    corpus = sentences()
     lines = []
     for row in rows:
         words = corpus[row["split"]][row["sentence"]]["tokens"]
@@ -115,7 +122,7 @@ def sheet(rows: Sequence[Row]) -> list[str]:
 
 def from_notes(lines: Sequence[str], rows: Sequence[Row]) -> list[Row]:
     """An annotator's notes as rows of labels; the message says all that is wrong with them."""
-    corpus, said, wrong = corpora.conll2003(), {}, []
+    corpus, said, wrong = sentences(), {}, []
     for line in lines:
         name, verb, way, *notes = line.split()
         if (name, verb) in said:
@@ -200,7 +207,7 @@ def shown(verb: Row, tokens: Sequence[str]) -> str:
 
 
 def disagreements() -> list[str]:
-    (rows, a, b), corpus = twice(), corpora.conll2003()
+    (rows, a, b), corpus = twice(), sentences()
     same = [by_verb(x, rows) for x in (a, b)]
     found = []
     for row, x, y in zip(rows, a, b, strict=True):
