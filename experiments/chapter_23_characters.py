@@ -1,4 +1,4 @@
-"""Chapter 23, "A small Chinese BERT", "A trained segmenter": 23-characters.json, and two models.
+"""Chapter 23, "Going deeper: a small Chinese BERT": 23-characters.json, chinese-bert, chinese-tags.
 
     python -m experiments.chapter_23_characters
 
@@ -43,7 +43,7 @@ from helpers.models.modernbert import ModernBert, ModernBertConfig
 from helpers.training.loop import TrainingConfig, train
 
 FILE = RESULTS / "23-characters.json"
-MODEL, TAGGER = CHECKPOINTS / "chinese-characters", CHECKPOINTS / "chinese-words"
+MODEL, TAGGER = CHECKPOINTS / "chinese-bert", CHECKPOINTS / "chinese-tags"
 EXPERIMENT = Experiment(
     __file__,
     __doc__,
