@@ -18,6 +18,7 @@ Losses and counts are sums over ten sentences that stand one behind the other.
 """
 
 import copy
+import json
 import shutil
 import time
 from functools import partial
@@ -38,7 +39,7 @@ from transformers import (
 )
 
 from experiments.common import CHECKPOINTS, RESULTS, ROOT, Experiment, Row, definitions, log
-from helpers.data import cleaning
+from helpers.data import cleaning, disk
 from helpers.models.modernbert import ModernBert, ModernBertConfig
 from helpers.training.loop import TrainingConfig, train
 
@@ -61,7 +62,7 @@ EXPERIMENT = Experiment(
 )
 SIZE = {"d_model": 128, "n_layers": 3, "n_heads": 4, "d_ff": 256}
 PARTS = ("pretrained", "linear", "e5", "whole")
-UPDATES, BATCH, LONGEST = 800, 32, 126
+UPDATES, BATCH, LONGEST = 600, 32, 126
 FEW, TESTED, TOGETHER = 1000, 1000, 10
 SIZES = {"train": 800, "validation": 200, "test": 600}  # reviews, as in chapter_23_reviews
 RUNS = ROOT / "runs" / "chapter-23"
@@ -158,7 +159,7 @@ def small_run(c: SimpleNamespace, data: SimpleNamespace, hidden: str, seed: int)
     started = time.perf_counter()
     if hidden != "nothing":
         row |= held_out_losses(c, data, folder)
-    tagger = learn_tagger(c, data, folder, data.train[:FEW], seed, passes=4, batch=16)
+    tagger = learn_tagger(c, data, folder, data.train[:FEW], seed, passes=3, batch=16)
     row["counts"] = read(c, data, tagger)
     row |= opinions(c, data, folder, seed)
     return row | {"minutes afterwards": round((time.perf_counter() - started) / 60, 1)}
@@ -169,6 +170,9 @@ def pretrained(
 ) -> tuple[Path, Row]:
     """The folder of an encoder, made if it isn't there, and what is to be said of its training."""
     folder = RUNS / f"{hidden.replace(' ', '-')}-{seed}"
+    about = RUNS / f"{folder.name}.json"
+    if about.exists():  # of an earlier start of this script
+        return folder, json.loads(about.read_text("utf-8"))
     torch.manual_seed(seed)
     config = ModernBertConfig(
         vocab_size=len(data.characters), max_positions=128, rope_base=1e4, **SIZE
@@ -186,6 +190,9 @@ def pretrained(
             precision="bf16",
             seed=seed,
             progress=False,
+            checkpoint_dir=RUNS / f"{folder.name}-checkpoints",
+            checkpoint_every=100,
+            resume=True,
         )
         hide = hider(c, data.characters, hidden == "whole words")
         history = train(model, data.rows, settings, collate_fn=hide, log=Course())
@@ -199,6 +206,7 @@ def pretrained(
     model.save_pretrained(folder, tokenizer=data.characters)
     if hidden == "whole words" and seed == 0:
         model.save_pretrained(MODEL, tokenizer=data.characters, dtype=torch.float16)
+    disk.write_file(about, json.dumps(row))
     return folder, row
 
 
@@ -352,7 +360,7 @@ def opinions(c: SimpleNamespace, data: SimpleNamespace, folder: Path, seed: int)
     ]
     collate = DataCollatorWithPadding(data.characters)
     settings = TrainingConfig(
-        epochs=4, batch_size=16, learning_rate=3e-4, precision="bf16", seed=seed, progress=False
+        epochs=3, batch_size=16, learning_rate=3e-4, precision="bf16", seed=seed, progress=False
     )
     train(model, rows, settings, collate_fn=lambda rows: dict(collate(rows)))
     model.eval()
@@ -375,9 +383,7 @@ def bits(right: np.ndarray) -> str:
 
 def whole_run(c: SimpleNamespace, data: SimpleNamespace, start: str, seed: int) -> Row:
     """The tagger that learns from all training sentences, once through."""
-    folder = RUNS / f"{start.replace(' ', '-')}-{seed}"
-    if not (folder / "model.safetensors").exists():
-        pretrained(c, data, start, seed)
+    folder, _ = pretrained(c, data, start, seed)
     started = time.perf_counter()
     tagger = learn_tagger(c, data, folder, data.train, seed, passes=1, batch=32)
     minutes = round((time.perf_counter() - started) / 60, 1)
