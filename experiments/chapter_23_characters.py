@@ -62,7 +62,7 @@ EXPERIMENT = Experiment(
 )
 SIZE = {"d_model": 128, "n_layers": 3, "n_heads": 4, "d_ff": 256}
 PARTS = ("pretrained", "linear", "e5", "whole")
-UPDATES, BATCH, LONGEST = 600, 32, 126
+UPDATES, BATCH, BLOCK, LONGEST = 1500, 8, 128, 126
 FEW, TESTED, TOGETHER = 1000, 1000, 10
 SIZES = {"train": 800, "validation": 200, "test": 600}  # reviews, as in chapter_23_reviews
 RUNS = ROOT / "runs" / "chapter-23"
@@ -81,6 +81,19 @@ def main() -> None:
         "linear": [{"sentences": size} for size in (FEW, len(data.train))],
         "e5": [{"sentences": FEW}],
     }
+    if list(arguments.seeds) == [0]:  # TEMPORARY
+        plans["pretrained"] = [
+            {"hidden": "whole words", "seed": 0},
+            {"hidden": "whole words", "seed": 1},
+            {"hidden": "characters", "seed": 1},
+            {"hidden": "nothing", "seed": 1},
+        ]
+    if arguments.parts == ["whole"]:  # TEMPORARY
+        plans["pretrained"] = [
+            {"hidden": "characters", "seed": 0},
+            {"hidden": "nothing", "seed": 0},
+        ]
+        arguments.parts = ["pretrained", "whole"]
     runs = {"pretrained": small_run, "whole": whole_run, "linear": linear_run, "e5": e5_run}
     for part in arguments.parts:
         run = partial(runs[part], c, data)
@@ -110,11 +123,8 @@ def prepare(c: SimpleNamespace) -> SimpleNamespace:
     cut = [c.longest_match(text[:LONGEST], dictionary) for text in others]
     texts = [words for words in (*papers, *cut) if len("".join(words)) >= 4]
     characters = c.character_tokenizer("".join(words) for words in texts)
-    rows = []
-    for words in texts:
-        ids = characters("".join(words)[:LONGEST])["input_ids"]
-        rows.append({"input_ids": ids, "words": shortened(words)})
-    log(f"{len(rows):,} texts, {len(papers):,} of the paper, {len(characters):,} characters,")
+    rows = blocks(texts, characters)
+    log(f"{len(texts):,} texts, {len(papers):,} of the paper, {len(characters):,} characters,")
     log(f"{sum(len(row['input_ids']) for row in rows):,} pieces to pretrain on")
     return SimpleNamespace(
         **sentences,
@@ -143,13 +153,45 @@ def without_copies(sentences: list[list[str]], held_out: list[str]) -> list[list
     return kept
 
 
-def shortened(words: list[str]) -> list[str]:
-    """Words up to LONGEST characters, the last one cut."""
-    kept, left = [], LONGEST
+def shortened(words: list[str], longest: int) -> list[str]:
+    """Words up to `longest` characters, the last one cut."""
+    kept, left = [], longest
     for word in words:
         if left:
             kept.append(word[:left])
             left -= len(kept[-1])
+    return kept
+
+
+def blocks(texts: list[list[str]], characters: Any) -> list[Row]:
+    """Texts one behind the other in rows of BLOCK pieces, with each text's words and its place."""
+    rows: list[Row] = []
+    ids, parts = [characters.cls_token_id], []
+    for words in texts:
+        left = words
+        while left:
+            room = BLOCK - len(ids) - 1
+            kept = shortened(left, room)
+            text = "".join(kept)
+            parts.append((len(ids), kept))
+            ids += characters(text, add_special_tokens=False)["input_ids"]
+            ids.append(characters.sep_token_id)
+            left = rest(left, len(text))
+            if len(ids) >= BLOCK - 1:
+                if len(ids) < BLOCK:
+                    ids.append(characters.sep_token_id)
+                rows.append({"input_ids": ids, "parts": parts})
+                ids, parts = [characters.cls_token_id], []
+    return rows
+
+
+def rest(words: list[str], start: int) -> list[str]:
+    """Words from the character `start` on, the first one cut."""
+    kept = []
+    for word in words:
+        if start < len(word):
+            kept.append(word[start:])
+        start = max(0, start - len(word))
     return kept
 
 
@@ -183,10 +225,11 @@ def pretrained(
         settings = TrainingConfig(
             steps=UPDATES,
             batch_size=BATCH,
-            learning_rate=3e-3,
+            learning_rate=2e-3,
+            schedule="constant",
             warmup_ratio=0.05,
-            optimizer="muon",
             beta2=0.98,
+            group_by_length=False,
             precision="bf16",
             seed=seed,
             progress=False,
@@ -227,19 +270,17 @@ def hider(c: SimpleNamespace, characters: Any, whole_words: bool) -> Any:
 
     def hide(rows: list[dict]) -> dict[str, torch.Tensor]:
         generator = np.random.default_rng(int(torch.randint(2**31, ())))
-        batch = characters.pad(
-            [{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt"
-        )
-        ids = batch["input_ids"]  # (B, T)
+        ids = torch.tensor([row["input_ids"] for row in rows])  # (B, T)
         labels = torch.full_like(ids, -100)
         for i, row in enumerate(rows):
-            places = [1 + p for p in c.hidden_places(row["words"], whole_words, generator)]
-            labels[i, places] = ids[i, places]  # behind [CLS]
+            for start, words in row["parts"]:
+                places = [start + p for p in c.hidden_places(words, whole_words, generator)]
+                labels[i, places] = ids[i, places]
         chosen, fate = labels != -100, torch.rand(ids.shape)
         ids[chosen & (fate < 0.8)] = characters.mask_token_id
         changed = chosen & (fate >= 0.9)
         ids[changed] = torch.randint(5, len(characters), (int(changed.sum()),))  # no special piece
-        return {"input_ids": ids, "attention_mask": batch["attention_mask"], "labels": labels}
+        return {"input_ids": ids, "labels": labels}
 
     return hide
 
