@@ -602,6 +602,7 @@ UNLINKED = {
     "[UNK]": "in running text once, in 09; elsewhere it is code, and 02 says what it is",
     "autoregressive": "in running text once, in 09, whose core is full; 07 has a box about it",
     "instruction tuning": "in running text once, in 18, whose core is full",
+    "Cohen's κ": "in 21, where it is a formula",
     "Kneser–Ney smoothing": "in 01, which derives it, and in 09; both cores are full",
     "neural network": "once, in 19, in a paragraph that is full",
     "NLP": "once, in 00, in the name of a library",

