@@ -1,4 +1,4 @@
-"""Chapter 20, "What the choices move": 20-dpo.json.
+"""Chapter 20, "What the choices move", fig-20-beta: 20-dpo.json.
 
     python -m experiments.chapter_20_dpo
 
@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
     __file__,
     __doc__,
     writes=(FILE,),
-    reads="the same openings before and after; twelve updates of eight pairs each, twice over",
+    reads="the same openings before and after; twelve updates of eight pairs each, in two passes",
     searched="nothing: one learning rate; three values of β, all of them shown",
     selected="nothing",
     test="answers to 48 test openings, and the people's own answers to them",
