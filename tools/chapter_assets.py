@@ -29,6 +29,7 @@ READS = {
     "conll2003": re.compile(r"\b(?:relations\.conll_relations|events\.conll_events)\("),
     "home-commands": re.compile(r"\bintents\.home_commands\("),
     "petrogold": re.compile(r"\btrees\.petrogold\("),
+    "summary-pairs": re.compile(r"\bsummaries\.factual_pairs\("),
 }
 
 
