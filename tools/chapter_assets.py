@@ -31,6 +31,7 @@ READS = {
     ),
     "home-commands": re.compile(r"\bintents\.home_commands\("),
     "petrogold": re.compile(r"\btrees\.petrogold\("),
+    "summary-pairs": re.compile(r"\bsummaries\.factual_pairs\("),
 }
 
 

