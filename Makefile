@@ -16,7 +16,7 @@ FAST ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env assets book test lab serve demo workshop execute editions pictures pdf slides times lint format portability colab stress bench gpu-check address lock clean
+.PHONY: help env assets book test lab serve demo workshop execute editions pictures pdf slides times lint format portability colab stress bench gpu-check speeds address lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,8 +98,11 @@ bench: $(READY) assets ## measure training, pretraining and generation against o
 	@$(BIN)/python -m benchmarks.generation
 	@$(BIN)/python -m benchmarks.pretraining
 
-gpu-check: $(READY) ## measure `train` on a CUDA GPU against the CPU and other loops (5 minutes)
+gpu-check: $(READY) ## measure a CUDA GPU: waits, fine-tuning, pretraining, generation (8 minutes)
 	@$(BIN)/python -m benchmarks.gpu
+
+speeds: $(READY) ## write the page of speeds from what the two above have stored
+	@$(BIN)/python -m tools.speeds
 
 address: $(READY) ## set the project's public address everywhere: make address URL=https://github.com/name/repo
 	@$(BIN)/python -m tools.set_address $(URL)

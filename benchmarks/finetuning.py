@@ -1,15 +1,24 @@
 """How fast `train` fine-tunes, against four other loops, in one process: `make bench`.
 
+    python -m benchmarks.finetuning [--out FILE]
+
 One epoch of named entity recognition on CoNLL-2003 sentences with MiniLM. The contenders take
 turns; each round starts from the same weights. Speeds are real tokens a second (padding not
-counted), shown as ratios: median and range over the rounds. Nothing else should run meanwhile.
+counted), shown as ratios: median and range over the rounds, and written to benchmarks/results with
+the machine's description. Nothing else should run meanwhile.
 """
 
 import argparse
+import gc
+import json
+import math
+import re
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -25,6 +34,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from experiments.common import machine
 from helpers.data import assets, corpora
 from helpers.training.batches import plan_epoch, sequence_lengths, take
 from helpers.training.loop import TrainingConfig, train
@@ -32,6 +42,7 @@ from helpers.training.objective import to_device
 from helpers.training.optim import adamw, learning_rate_factor
 from helpers.training.precision import autocast, resolve_precision
 
+RESULTS = Path(__file__).parent / "results"
 LEARNING_RATE = 1e-4
 BATCH_SIZE = 16
 PADDED_LENGTH = 128
@@ -51,6 +62,11 @@ class Task:
     @property
     def collate(self) -> DataCollatorForTokenClassification:
         return DataCollatorForTokenClassification(self.tokenizer)
+
+    def renew(self) -> None:
+        """The weights as they were."""
+        self.model.load_state_dict(self.initial)
+        self.model.to(self.device).train()
 
     @property
     def tokens(self) -> int:
@@ -115,15 +131,18 @@ def bare_loop(task: Task) -> None:
         optimizer.zero_grad()
 
 
-def our_train(task: Task) -> None:
+def our_train(task: Task, **settings: bool) -> None:
     config = TrainingConfig(
-        epochs=1, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, progress=False
+        epochs=1, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, progress=False, **settings
     )
     train(task.model, task.dataset, config, collate_fn=task.collate)
 
 
-def trainer(task: Task, *, grouped: bool) -> None:
-    """transformers' Trainer with dynamic padding; `grouped` adds length groups and bf16."""
+def trainer(task: Task, *, grouped: bool, **settings: bool) -> None:
+    """transformers' Trainer with dynamic padding; `grouped` adds length groups and bf16.
+
+    Its optimizer is fused AdamW, as it is by default where torch has that.
+    """
     with TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -132,11 +151,14 @@ def trainer(task: Task, *, grouped: bool) -> None:
             learning_rate=LEARNING_RATE,
             weight_decay=0.01,
             bf16=grouped and task.precision == "bf16",
+            optim="adamw_torch_fused",
+            use_cpu=task.device.type == "cpu",
             train_sampling_strategy="group_by_length" if grouped else "random",
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
             dataloader_pin_memory=task.device.type == "cuda",
+            **settings,
         )
         Trainer(
             task.model, arguments, train_dataset=task.dataset, data_collator=task.collate
@@ -152,15 +174,41 @@ CONTENDERS: dict[str, Callable[[Task], None]] = {
 }
 
 
-def seconds_of(contender: Callable[[Task], None], task: Task) -> float:
-    task.model.load_state_dict(task.initial)
-    task.model.to(task.device).train()
-    torch.manual_seed(0)
-    started = time.perf_counter()
-    contender(task)
-    if task.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+COMPILED: dict[str, Callable[[Task], None]] = {  # on a GPU: here it takes minutes to compile
+    "train, compiled": lambda task: our_train(task, compile=True),
+    "Trainer, grouped, fast precision, compiled": lambda task: trainer(
+        task, grouped=True, torch_compile=True
+    ),
+}
+
+
+def alternate(
+    contenders: dict[str, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    deadline: float = math.inf,
+    before: Callable[[], object] = lambda: None,
+) -> dict[str, list[float]]:
+    """Seconds of each contender in each round; they take turns, in another order every other time.
+
+    A round before these isn't counted, nor is what `before` does before each turn. After
+    `deadline`, by `time.monotonic`, no round begins but the first.
+    """
+    seconds = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        if number > 1 and time.monotonic() > deadline:
+            break
+        for name in list(contenders)[:: -1 if number % 2 else 1]:
+            before()
+            gc.collect()
+            torch.manual_seed(0)
+            started = time.perf_counter()
+            contenders[name]()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
 
 
 def gemm_peak(task: Task, size: int = 1024, seconds: float = 2.0) -> float:
@@ -203,6 +251,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sentences", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="the JSON; by default named by the processor")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     task = prepare(arguments.sentences)
@@ -210,11 +259,10 @@ def main() -> None:
     print(
         f"{len(task.dataset)} sentences, {mean:.1f} pieces each; fast precision: {task.precision}"
     )
-    seconds_of(our_train, task)  # the first call allocates and compiles; it isn't counted
-    seconds = {name: [] for name in CONTENDERS}
-    for _ in range(arguments.rounds):
-        for name, contender in CONTENDERS.items():
-            seconds[name].append(seconds_of(contender, task))
+    contenders = {
+        name: lambda contender=contender: contender(task) for name, contender in CONTENDERS.items()
+    }
+    seconds = alternate(contenders, arguments.rounds, task.device, before=task.renew)
     print(f"\n{'contender':34} {'tokens/s':>9}   speed of `train` over it")
     for name, values in seconds.items():
         speed = task.tokens / statistics.median(values)
@@ -224,6 +272,25 @@ def main() -> None:
     print(
         f"`train` uses {training_flops(task) / median / peak:.0%} of that (model FLOPs, no padding)"
     )
+    report = {
+        "machine": {"date": date.today().isoformat(), **machine(), "precision": task.precision},
+        "fine_tuning": {
+            "sentences": len(task.dataset),
+            "tokens": task.tokens,
+            "tokens_per_second": {
+                name: [round(task.tokens / value) for value in values]
+                for name, values in seconds.items()
+            },
+            "gemm_peak_gflops": round(peak / 1e9),
+            "train_share_of_peak": round(training_flops(task) / median / peak, 4),
+        },
+    }
+    name = report["machine"]["gpu"] or f"cpu-{report['machine']['processor']}"
+    name = re.sub(r"[^a-z0-9]+", "-", f"{name} finetuning".lower())
+    file = arguments.out or RESULTS / f"{name}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(f"Written to {file}")
 
 
 if __name__ == "__main__":

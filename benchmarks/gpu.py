@@ -1,19 +1,33 @@
 """What `train` does on a CUDA GPU, written to one JSON: `make gpu-check`.
 
 It needs no asset and no network: weights are random, and so are the pieces, since neither changes
-a speed. Three questions. Does the GPU give the CPU's losses in fp32? How often must the CPU wait
-for the GPU in an update (`torch.cuda.set_sync_debug_mode`)? How fast is it: `train` against other
-loops on fine-tuning (benchmarks/finetuning.py) and on pretraining with 124 million parameters, in
-alternating rounds, with the share of the GPU's peak in matrix products? About five minutes.
+a speed. The working tree and the packages of requirements.txt are all there has to be. Questions:
+
+- Does the GPU give the CPU's losses in fp32?
+- How often must the CPU wait for the GPU in an update (`torch.cuda.set_sync_debug_mode`)? After the
+  first updates a wait is an error.
+- How fast is fine-tuning: `train` against `Trainer` with the same settings and others
+  (benchmarks/finetuning.py)?
+- How fast is pretraining with 124 million parameters: `train` against a plain loop, both compiled
+  too, and what share of the GPU's peak in matrix products is that?
+- How fast is `greedy` against transformers' `generate`, with a growing and with a static cache?
+
+Contenders take turns, and the first round isn't counted: it allocates and compiles. What fails or
+finds no time says so in the JSON, and the rest goes on. `--smoke` runs all of it on a CPU, tiny,
+and writes nothing unless told where: it proves that the script runs, and measures nothing.
 """
 
 import argparse
 import json
 import platform
 import statistics
+import tempfile
 import time
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -29,13 +43,24 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertForTokenClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
 from transformers.utils import logging
 
-from benchmarks.finetuning import CONTENDERS, Task, gemm_peak, seconds_of, training_flops
+from benchmarks.finetuning import (
+    COMPILED,
+    CONTENDERS,
+    Task,
+    alternate,
+    gemm_peak,
+    training_flops,
+)
 from helpers.data.batching import collate_causal
 from helpers.data.masking import MaskedCollator
+from helpers.models.generation import greedy
+from helpers.models.llama import Llama
 from helpers.models.modernbert import ModernBert, ModernBertConfig
 from helpers.training.config import TrainingConfig
 from helpers.training.loop import train
@@ -45,29 +70,82 @@ from helpers.training.precision import autocast, resolve_precision
 from helpers.training.run import Run
 
 RESULTS = Path(__file__).parent / "results"
-CUDA = torch.device("cuda")
-MINILM = {
-    "vocab_size": 30_522,
-    "hidden_size": 384,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 12,
-    "intermediate_size": 1536,
-}
 VOCABULARY = 1000  # of the small models
 MASK = 4
-BATCH = 16  # blocks in an update of pretraining
 
 
-def machine() -> dict:
-    properties = torch.cuda.get_device_properties(CUDA)
-    return {
-        "date": date.today().isoformat(),
-        "gpu": properties.name,
-        "memory_gib": round(properties.total_memory / 2**30),
+@dataclass(frozen=True)
+class Scale:
+    """Where it runs, and how large everything is."""
+
+    device: torch.device
+    sentences: int  # of fine-tuning
+    bert: dict  # the network that is fine-tuned
+    gpt: dict  # the network that is pretrained
+    blocks: int  # in an update of pretraining
+    length: int  # of a block
+    steps: int  # of pretraining, in each round
+    square: int  # of the matrices that find the peak
+    peak_seconds: float
+    llama: dict  # the network that writes
+    new: int  # tokens that it writes
+
+
+FULL = Scale(
+    device=torch.device("cuda"),
+    sentences=2000,
+    bert={  # MiniLM's
+        "vocab_size": 30_522,
+        "hidden_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+    },
+    gpt={"vocab_size": 50_304, "n_layers": 12, "d_ff": 2048, "max_positions": 1024},
+    blocks=16,
+    length=1024,
+    steps=30,
+    square=8192,
+    peak_seconds=2.0,
+    llama={  # SmolLM2-135M's
+        "vocab_size": 49_152,
+        "hidden_size": 576,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "intermediate_size": 1536,
+        "tie_word_embeddings": True,
+    },
+    new=128,
+)
+_TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMOKE = Scale(
+    device=torch.device("cpu"),
+    sentences=32,
+    bert={"vocab_size": VOCABULARY, "intermediate_size": 32, **_TINY},
+    gpt={"vocab_size": VOCABULARY, "d_model": 16, "n_layers": 2, "n_heads": 2, "d_ff": 32},
+    blocks=2,
+    length=32,
+    steps=2,
+    square=64,
+    peak_seconds=0.05,
+    llama={"vocab_size": VOCABULARY, "intermediate_size": 32, "num_key_value_heads": 1, **_TINY},
+    new=8,
+)
+
+
+def machine(device: torch.device) -> dict:
+    found = {"date": date.today().isoformat()}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        found |= {"gpu": properties.name, "memory_gib": round(properties.total_memory / 2**30)}
+    else:
+        found |= {"gpu": None, "smoke": "tiny, on a CPU: no number here is a measurement"}
+    return found | {
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "python": platform.python_version(),
-        "precision": resolve_precision("auto", CUDA),
+        "precision": resolve_precision("auto", device),
     }
 
 
@@ -150,107 +228,132 @@ def losses(make: Callable, dataset: Dataset, collate: Callable, *, cpu: bool) ->
     return [record["loss"] for record in history.records]
 
 
-def waits(make: Callable, dataset: Dataset, collate: Callable) -> dict[str, int]:
-    """Where the CPU waited for the GPU during one update after the fifth, and how often."""
+def cpu_difference() -> dict[str, float]:
+    """The largest difference of a loss, in nats."""
+    found = {}
+    for name, case in cases().items():
+        on_cpu, on_gpu = (np.array(losses(*case, cpu=cpu)) for cpu in (True, False))
+        found[name] = float(np.abs(on_cpu - on_gpu).max())
+        assert found[name] < 1e-3, f"{name}: losses differ by {found[name]} from the CPU's"
+    return found
+
+
+def waits(make: Callable, dataset: Dataset, collate: Callable) -> tuple[dict[str, int], str]:
+    """Where the CPU waited for the GPU in the sixth update, and whether the next two passed.
+
+    In those a wait is an error; the second value is its message, or "none".
+    """
     torch.manual_seed(0)
     config = TrainingConfig(steps=8, learning_rate=1e-3, progress=False)
-    run = Run.start(
-        make(),
-        dataset,
-        config,
-        None,
-        collate_fn=collate,
-        evaluate_fn=None,
-        loss_fn=None,
-        after_update=None,
-    )
+    functions = dict.fromkeys(("evaluate_fn", "loss_fn", "after_update"))
+    run = Run.start(make(), dataset, config, None, collate_fn=collate, **functions)
     places: dict[str, int] = {}
     for window in run.windows():
-        if run.step != 5:
+        if run.step < 5:
             run.update(window)
-            continue
-        torch.cuda.synchronize()
-        torch.cuda.set_sync_debug_mode("warn")
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            run.update(window)
+        elif run.step == 5:
+            with warnings.catch_warnings(record=True) as caught, watched(run.group.device, "warn"):
+                warnings.simplefilter("always")
+                run.update(window)
+            for warning in caught:
+                if "synchroniz" in str(warning.message):
+                    parts = Path(warning.filename).parts
+                    place = f"{'/'.join(parts[-2:])}:{warning.lineno}"
+                    places[place] = places.get(place, 0) + 1
+        else:
+            try:
+                with watched(run.group.device, "error"):
+                    run.update(window)
+            except RuntimeError as error:
+                return places, str(error).splitlines()[0]
+    return places, "none"
+
+
+@contextmanager
+def watched(device: torch.device, mode: str) -> Iterator[None]:
+    """Waiting for the GPU is a warning or an error meanwhile; on a CPU nothing happens."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode(mode)
+    try:
+        yield
+    finally:
         torch.cuda.set_sync_debug_mode("default")
-        for warning in caught:
-            if "synchroniz" in str(warning.message):
-                parts = Path(warning.filename).parts
-                place = f"{'/'.join(parts[-2:])}:{warning.lineno}"
-                places[place] = places.get(place, 0) + 1
-    return places
+
+
+def waits_per_update() -> dict:
+    found = {name: waits(*case) for name, case in cases().items()}
+    return {
+        "places": {name: places for name, (places, _) in found.items()},
+        "errors": {name: error for name, (_, error) in found.items()},
+    }
 
 
 # Speed.
 
 
-def fine_tuning(rounds: int) -> dict:
-    """One epoch over 2,000 sentences with a network of MiniLM's shape."""
+def fine_tuning(scale: Scale, rounds: int, deadline: float) -> dict:
+    """One epoch over sentences with a network of MiniLM's shape."""
     torch.manual_seed(0)
-    model = BertForTokenClassification(BertConfig(**MINILM, num_labels=3))
+    model = BertForTokenClassification(BertConfig(**scale.bert, num_labels=3))
     initial = {name: value.clone() for name, value in model.state_dict().items()}
-    data = sentences(2000, MINILM["vocab_size"], labels="tokens")
-    task = Task(data, tokenizer(), initial, model, CUDA, resolve_precision("auto", CUDA))
-    for contender in CONTENDERS.values():
-        seconds_of(contender, task)  # allocates and picks kernels; not counted
-    seconds = {name: [] for name in CONTENDERS}
-    for _ in range(rounds):
-        for name, contender in CONTENDERS.items():
-            seconds[name].append(seconds_of(contender, task))
-    peak = gemm_peak(task, size=8192)
-    speeds = {
-        name: [round(task.tokens / value) for value in values] for name, values in seconds.items()
+    data = sentences(scale.sentences, scale.bert["vocab_size"], labels="tokens")
+    precision = resolve_precision("auto", scale.device)
+    task = Task(data, tokenizer(), initial, model, scale.device, precision)
+    contenders = {
+        name: lambda contender=contender: contender(task)
+        for name, contender in (CONTENDERS | COMPILED).items()
     }
+    seconds = alternate(contenders, rounds, scale.device, deadline, task.renew)
+    peak = gemm_peak(task, size=scale.square, seconds=scale.peak_seconds)
     share = training_flops(task) / statistics.median(seconds["train"]) / peak
     return {
         "tokens": task.tokens,
-        "tokens_per_second": speeds,
+        "tokens_per_second": speeds(task.tokens, seconds),
         "gemm_peak_tflops": round(peak / 1e12),
+        "gemm_peak_flops": round(peak),
         "train_share_of_peak": round(share, 4),
     }
 
 
-def pretraining(*, causal: bool, rounds: int, steps: int, peak: float) -> dict:
-    """124 million parameters on blocks of 1,024 pieces, masked or causal."""
-    config = ModernBertConfig(
-        vocab_size=50_304, n_layers=12, d_ff=2048, max_positions=1024, causal=causal
-    )
+def speeds(tokens: int, seconds: dict[str, list[float]]) -> dict[str, list[int]]:
+    return {name: [round(tokens / value) for value in values] for name, values in seconds.items()}
+
+
+def pretraining(scale: Scale, rounds: int, deadline: float, *, causal: bool, peak: float) -> dict:
+    """Masked or causal language modelling on blocks."""
+    config = ModernBertConfig(**scale.gpt, causal=causal)
     torch.manual_seed(0)
-    model = ModernBert(config).to(CUDA)
+    model = ModernBert(config).to(scale.device)
     compiled = torch.compile(model)
-    data = blocks(BATCH * 12, 1024, config.vocab_size)
+    data = blocks(scale.blocks * 12, scale.length, config.vocab_size)
     masked = MaskedCollator(MASK, config.vocab_size, (0, 1, 2, 3), rate=0.3)
     collate = collate_causal if causal else masked
     contenders = {
-        "train": lambda: our_train(model, data, collate, steps),
-        "bare loop": lambda: bare_loop(model, data, collate, steps),
-        "bare loop, compiled": lambda: bare_loop(compiled, data, collate, steps),
+        "train": lambda: our_train(model, data, collate, scale),
+        "train, compiled": lambda: our_train(model, data, collate, scale, compile=True),
+        "bare loop": lambda: bare_loop(model, data, collate, scale),
+        "bare loop, compiled": lambda: bare_loop(compiled, data, collate, scale),
     }
-    torch.cuda.reset_peak_memory_stats()
-    seconds = {name: [] for name in contenders}
-    for counted in [False] + [True] * rounds:  # the first round allocates and compiles
-        for name, contender in contenders.items():
-            torch.cuda.synchronize()
-            started = time.perf_counter()
-            contender()
-            torch.cuda.synchronize()
-            if counted:
-                seconds[name].append(time.perf_counter() - started)
-    tokens = steps * BATCH * 1024
-    flops = tokens * flops_per_token(model, 1024)
-    return {
+    on_gpu = scale.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    seconds = alternate(contenders, rounds, scale.device, deadline)
+    tokens = scale.steps * scale.blocks * scale.length
+    flops = tokens * flops_per_token(model, scale.length)
+    found = {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens_per_second": {
-            name: [round(tokens / value) for value in values] for name, values in seconds.items()
-        },
+        "tokens_per_second": speeds(tokens, seconds),
         "model_flop_utilisation": {
             name: round(flops / statistics.median(values) / peak, 4)
             for name, values in seconds.items()
         },
-        "peak_memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1),
     }
+    if on_gpu:
+        found["peak_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 1)
+    return found
 
 
 def flops_per_token(model: ModernBert, length: int) -> float:
@@ -265,53 +368,138 @@ def flops_per_token(model: ModernBert, length: int) -> float:
     return 6.0 * matrices + attention * (0.5 if config.causal else 1.0)
 
 
-def our_train(model: nn.Module, data: Dataset, collate: Callable, steps: int) -> None:
-    config = TrainingConfig(steps=steps, batch_size=BATCH, learning_rate=1e-4, progress=False)
+def our_train(
+    model: nn.Module, data: Dataset, collate: Callable, scale: Scale, **settings: bool
+) -> None:
+    config = TrainingConfig(
+        steps=scale.steps, batch_size=scale.blocks, learning_rate=1e-4, progress=False, **settings
+    )
     train(model, data, config, collate_fn=collate)
 
 
-def bare_loop(model: nn.Module, data: Dataset, collate: Callable, steps: int) -> None:
-    """The same batches from memory, the same optimizer and precision, nothing else."""
+def bare_loop(model: nn.Module, data: Dataset, collate: Callable, scale: Scale) -> None:
+    """As nanoGPT's: the same batches from memory, the same optimizer and precision, no more."""
     model.train()
     optimizer = adamw(model, 1e-4, weight_decay=0.01)
-    precision = resolve_precision("auto", CUDA)
-    for step in range(steps):
-        first = step * BATCH % len(data)
-        batch = collate([data[i] for i in range(first, first + BATCH)])
-        with autocast(precision, CUDA):
-            loss = model(**to_device(batch, CUDA)).loss
+    precision = resolve_precision("auto", scale.device)
+    for step in range(scale.steps):
+        first = step * scale.blocks % len(data)
+        batch = collate([data[i] for i in range(first, first + scale.blocks)])
+        with autocast(precision, scale.device):
+            loss = model(**to_device(batch, scale.device)).loss
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=30, help="of pretraining, in each round")
-    arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        raise SystemExit("No CUDA device is here: this check measures one.")
-    logging.set_verbosity_error()
-    report = {"machine": machine(), "cpu_difference": {}, "waits_per_update": {}}
-    for name, case in cases().items():
-        on_cpu, on_gpu = (np.array(losses(*case, cpu=cpu)) for cpu in (True, False))
-        report["cpu_difference"][name] = float(np.abs(on_cpu - on_gpu).max())
-        report["waits_per_update"][name] = waits(*case)
-    report["fine_tuning"] = fine_tuning(arguments.rounds)
-    peak = report["fine_tuning"]["gemm_peak_tflops"] * 1e12
-    report["pretraining"] = {
-        name: pretraining(
-            causal=name == "causal", rounds=arguments.rounds, steps=arguments.steps, peak=peak
+def generation(scale: Scale, rounds: int, deadline: float) -> dict:
+    """New tokens a second after prompts of 32, in fp32, one text and eight at a time."""
+    torch.manual_seed(0)
+    theirs = LlamaForCausalLM(LlamaConfig(**scale.llama, max_position_embeddings=2048)).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        theirs.save_pretrained(folder)
+        ours = Llama.from_pretrained(folder).to(scale.device).eval()
+    theirs.to(scale.device).generation_config.eos_token_id = None  # all write all tokens
+    theirs.generation_config.pad_token_id = 0
+    report = {}
+    for texts in (1, 8):
+        ids = torch.randint(5, scale.llama["vocab_size"], (texts, 32), device=scale.device)
+
+        def generate(ids: torch.Tensor = ids, **cache: str) -> torch.Tensor:
+            settings = {"attention_mask": torch.ones_like(ids), "do_sample": False}
+            return theirs.generate(ids, max_new_tokens=scale.new, **settings, **cache)[:, 32:]
+
+        contenders = {
+            "greedy": lambda ids=ids: greedy(ours, ids, scale.new),
+            "generate": generate,
+            "generate, static cache": lambda f=generate: f(cache_implementation="static"),
+        }
+        seconds = alternate(contenders, rounds, scale.device, deadline)
+        same = (greedy(ours, ids, scale.new) == generate()).float().mean().item()
+        report[f"{texts} texts"] = {
+            "tokens_per_second": speeds(texts * scale.new, seconds),
+            "same_tokens": round(same, 3),
+        }
+    return report
+
+
+# All of it.
+
+
+def check(scale: Scale, rounds: int, minutes: float, keep: Callable[[dict], None]) -> dict:
+    """The report, section by section; `keep` is called after each."""
+    started = time.monotonic()
+    deadline = started + 60 * minutes
+    report: dict = {"machine": machine(scale.device)}
+
+    def section(name: str, work: Callable[[], dict], part: str | None = None) -> None:
+        left = deadline - time.monotonic()
+        if left < 0:
+            found = {"left out": f"the {minutes:g} minutes were over"}
+        else:
+            try:
+                found = work()
+            except Exception as error:  # a section that fails must not take the others with it
+                traceback.print_exc()
+                found = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+                if isinstance(error, torch.OutOfMemoryError):
+                    torch.cuda.empty_cache()
+        if part is None:
+            report[name] = found
+        else:
+            report.setdefault(name, {})[part] = found
+        said = ", ".join(f"{k}: {found[k]}" for k in ("failed", "left out") if k in found)
+        print(f"{time.monotonic() - started:5.0f} s  {name} {part or ''} {said}", flush=True)
+        keep(report)
+
+    section("cpu_difference", cpu_difference)
+    section("waits_per_update", waits_per_update)
+    section("fine_tuning", lambda: fine_tuning(scale, rounds, deadline))
+    peak = report["fine_tuning"].get("gemm_peak_flops", float("nan"))
+    for kind in ("causal", "masked"):
+        section(
+            "pretraining",
+            lambda causal=kind == "causal": pretraining(
+                scale, rounds, deadline, causal=causal, peak=peak
+            ),
+            kind,
         )
-        for name in ("masked", "causal")
-    }
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{report['machine']['gpu'].lower().replace(' ', '-')}.json"
-    file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    section("generation", lambda: generation(scale, rounds, deadline))
+    return report
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=8, help="then no new round begins")
+    parser.add_argument("--smoke", action="store_true", help="tiny, on a CPU: measures nothing")
+    parser.add_argument("--out", type=Path, help="the JSON; by default named by the GPU")
+    options = parser.parse_args(arguments)
+    if not options.smoke and not torch.cuda.is_available():
+        raise SystemExit("No CUDA device is here: this check measures one. --smoke runs it tiny.")
+    logging.set_verbosity_error()
+    scale = SMOKE if options.smoke else FULL
+    file = options.out
+    if file is None and not options.smoke:
+        gpu = machine(scale.device)["gpu"].lower().replace(" ", "-")
+        file = RESULTS / f"{gpu}.json"
+
+    def keep(report: dict) -> None:
+        if file is not None:
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+    # The smoke test proves the script and not the compiler.
+    stance = torch.compiler.set_stance("force_eager") if options.smoke else nullcontext()
+    with stance:
+        report = check(scale, options.rounds, options.minutes, keep)
     print(json.dumps(report, indent=2))
-    print(f"Written to {file}")
+    if file is not None:
+        print(f"Written to {file}")
+    return report
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 SmolLM2-Instruct writes a sentence about each test article of XSum: by prompt, by the same prompt
 without its chat format, and fine-tuned on training articles by LoRA and whole. A row a system with
 its texts, and one with the losses of each fine-tuning; the matrices of LoRA, in half precision, go
-to `smollm2-summaries`.
+to `smollm2-summaries`. A seed draws the matrices that LoRA begins with, the order, and the
+articles: each reads 120 of its own. The whole model is fine-tuned with seed 0 alone.
 """
 
 import json
@@ -22,7 +23,7 @@ from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definition
 from helpers.data import disk
 from helpers.hardware import has_native_bf16
 
-WHOLE = Path(tempfile.gettempdir(), "plm-summaries-whole")  # between its two parts
+TUNED = Path(tempfile.gettempdir(), "plm-summaries-tuned")  # what isn't kept, between its two parts
 FILE, FOLDER = RESULTS / "18-smollm2.json", CHECKPOINTS / "smollm2-summaries"
 EXPERIMENT = Experiment(
     __file__,
@@ -34,7 +35,7 @@ EXPERIMENT = Experiment(
     test="100 articles, which each finished system summarises once",
     seeds=(0,),
 )
-LEARNED = 120  # training articles, read once
+LEARNED = 120  # training articles, read once; with seed 1 the next 120, and so on
 SYSTEMS = ("prompt", "no chat format", "LoRA", "whole")
 RATES = {"LoRA": 1e-3, "whole": 5e-5}
 # Settings of LoRA to be kept: an older peft doesn't know all others, which have their defaults.
@@ -54,58 +55,64 @@ def main() -> None:
     learned = [
         c.chat_features(" ".join(cut), summary)
         for cut, summary in zip(c.read["train"], c.xsum["train"]["summary"], strict=True)
-    ][: arguments.learned]
+    ]
 
     def load(folder: str | Path, dtype: torch.dtype) -> torch.nn.Module:
         return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(c.device)
 
-    def teach(system: str) -> Row:
-        torch.manual_seed(0)
+    def folder_of(system: str, seed: int) -> Path:
+        return FOLDER if (system, seed) == ("LoRA", 0) else TUNED / f"{system}-{seed}"
+
+    def teach(system: str, seed: int) -> Row:
+        rows = learned[seed * arguments.learned :][: arguments.learned]
+        torch.manual_seed(seed)
         model = load(c.lm_folder, torch.float32)
         model = c.with_lora(model) if system == "LoRA" else model
-        trainer = c.tuner(model, Dataset.from_list(learned), rate=RATES[system])
+        trainer = c.tuner(model, Dataset.from_list(rows), rate=RATES[system], seed=seed)
         trainer.train()
         losses = [at["loss"] for at in trainer.state.log_history if "loss" in at]
         if system == "LoRA":
-            keep(model)
+            keep(model, folder_of(system, seed))
         else:
-            model.to(fast).save_pretrained(WHOLE)
+            model.to(fast).save_pretrained(folder_of(system, seed))
         return {
-            "articles": len(learned),
+            "articles": len(rows),
             "updates": trainer.state.global_step,
             "losses": [round(loss, 3) for loss in losses],
         }
 
-    def run(system: str, part: str) -> Row:
+    def run(system: str, part: str, seed: int = 0) -> Row:
         if part == "taught":
-            return teach(system)
+            return teach(system, seed)
         prompts = [c.prompt_of(article) for article in articles]
         if system == "no chat format":
             prompts = [c.ASK + article + "\n\n" for article in articles]
-        model = load(WHOLE if system == "whole" else c.lm_folder, fast)
+        folder = folder_of(system, seed)
+        model = load(folder if system == "whole" else c.lm_folder, fast)
         if system == "LoRA":
-            model = peft.PeftModel.from_pretrained(model, FOLDER).merge_and_unload()
+            model = peft.PeftModel.from_pretrained(model, folder).merge_and_unload()
         return {"texts": c.write(model.eval(), prompts)}
 
-    plan = [
-        {"system": system, "part": part}
-        for system in arguments.systems
-        for part in (("taught", "written") if system in RATES else ("written",))
-    ]
+    plan = []
+    for system in arguments.systems:
+        if system not in RATES:
+            plan.append({"system": system, "part": "written"})
+        for seed in arguments.seeds if system == "LoRA" else (0,) if system in RATES else ():
+            plan += [{"system": system, "part": p, "seed": seed} for p in ("taught", "written")]
     EXPERIMENT.fill(FILE, arguments, plan, run)
 
 
-def keep(model: torch.nn.Module) -> None:
+def keep(model: torch.nn.Module, folder: Path) -> None:
     """Save the trained matrices in half precision: 5 MB."""
-    model.save_pretrained(FOLDER, save_embedding_layers=False)
-    (FOLDER / "README.md").unlink(missing_ok=True)
-    file = FOLDER / "adapter_model.safetensors"
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    file = folder / "adapter_model.safetensors"
     save_file({k: v.half() for k, v in load_file(file).items()}, file, {"format": "pt"})
-    config = json.loads((FOLDER / "adapter_config.json").read_text("utf-8"))
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
     config["base_model_name_or_path"] = "HuggingFaceTB/SmolLM2-135M-Instruct"
     config["target_modules"].sort()
     config = {name: config[name] for name in SETTINGS}
-    disk.write_file(FOLDER / "adapter_config.json", json.dumps(config, indent=2) + "\n")
+    disk.write_file(folder / "adapter_config.json", json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":

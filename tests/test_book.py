@@ -43,6 +43,8 @@ CHAPTERS = [name for name in NOTEBOOKS if name[10:12].isdigit()]  # those with a
 DESKTOP = {"width": 1280, "height": 900}
 LAPTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+TABLET = {"width": 768, "height": 1024}
+PAPER = {"width": 657, "height": 980}  # A4 between the margins of print.css
 # What reaches over the right edge and stands in nothing that scrolls. MathJax hides a copy of
 # each formula for screen readers, which takes no room.
 TOO_WIDE = """() => [...document.querySelectorAll('article *')].filter(element => {
@@ -161,11 +163,22 @@ def test_page_is_whole_in_a_browser(browser, site, html, name):
     if name in NOTEBOOKS:
         leads_to_its_colab_edition(page, html, name)
         hides_its_solutions(page, name)
-    page.set_viewport_size(PHONE)
-    assert look_at(page, seen) == Visit()
+    for size in (PHONE, TABLET):
+        page.set_viewport_size(size)
+        assert look_at(page, seen) == Visit()
+    if name in NOTEBOOKS:
+        fits_paper(page)
     page.set_viewport_size(DESKTOP)
     is_accessible(page)
     page.close()
+
+
+def fits_paper(page):
+    """No line of code or output is cut, by the style alone, without what `make pdf` adds."""
+    page.set_viewport_size(PAPER)
+    page.emulate_media(media="print")
+    assert page.locator("article pre").evaluate_all(SCROLLS) == []
+    page.emulate_media(media="screen")
 
 
 @pytest.mark.parametrize("name", [CONTENTS["root"], CHAPTERS[1], NOTEBOOKS[-1]])
@@ -187,6 +200,7 @@ def is_accessible(page):
         ("notebooks/02-subword-tokenization", "A sentence", 3),
         ("notebooks/03-attention", "Sentence", 7),
         ("notebooks/09-causal-language-modelling", "Text so far", 14),
+        ("notebooks/16-training-on-gpus", "Model", 7),
     ],
 )
 def test_an_interactive_piece_stands_in_its_chapter(browser, html, name, label, rows):
@@ -206,7 +220,7 @@ def test_an_interactive_piece_stands_in_its_chapter(browser, html, name, label, 
     scripts = [
         name for name in PAGES if "live/live.js" in (html / f"{name}.html").read_text("utf-8")
     ]
-    assert [name[10:12] for name in scripts] == ["02", "03", "09"]
+    assert [name[10:12] for name in scripts] == ["02", "03", "09", "16"]
 
 
 # The theme's own pages, and three that show the code of modules.
@@ -588,6 +602,7 @@ UNLINKED = {
     "[UNK]": "in running text once, in 09; elsewhere it is code, and 02 says what it is",
     "autoregressive": "in running text once, in 09, whose core is full; 07 has a box about it",
     "instruction tuning": "in running text once, in 18, whose core is full",
+    "Cohen's κ": "in 21, where it is a formula",
     "Kneser–Ney smoothing": "in 01, which derives it, and in 09; both cores are full",
     "neural network": "once, in 19, in a paragraph that is full",
     "NLP": "once, in 00, in the name of a library",
@@ -735,6 +750,7 @@ def corpus_counts():
     """The same, counted in the corpora themselves."""
     from experiments.events import FOLDER as events_folder
     from experiments.relations import FOLDER as relations_folder
+    from experiments.roles import FOLDER as roles_folder
     from helpers.data import (
         corpora,
         dialogues,
@@ -743,6 +759,7 @@ def corpus_counts():
         parallel,
         questions,
         relations,
+        roles,
         summaries,
         trees,
     )
@@ -782,6 +799,8 @@ def corpus_counts():
     counts["conll_events()", "sentences"] = [len(corpus[split]) for split in splits]
     for event in events.SLOTS:
         counts["conll_events()", event] = [list(corpus[s]["event"]).count(event) for s in splits]
+    corpus = roles.conll_roles(roles_folder)
+    counts["conll_roles()", "verbs"] = [len(corpus.get(split, ())) for split in splits]
     for language in intents.LANGUAGES:
         corpus = intents.home_commands(language)
         row = f'intents.home_commands("{language}")', "commands"

@@ -64,16 +64,77 @@ def test_the_site_is_that_of_the_repository():
     assert address.endswith(prefix) and prefix.count("/") == 2
 
 
-def test_the_workflow_calls_what_there_is():
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text("utf-8"))
+@pytest.fixture(scope="module")
+def workflow():
+    return yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text("utf-8"))
+
+
+def commands(workflow):
+    """All that its jobs run."""
     jobs = workflow["jobs"]
     runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
-    runs += jobs["nightly"]["strategy"]["matrix"]["command"]
+    return runs + jobs["nightly"]["strategy"]["matrix"]["command"]
+
+
+def test_the_workflow_calls_what_there_is(workflow):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    for command in runs:
+    for command in commands(workflow):
         if made := re.match(r"make ([a-z-]+)(?: LANE=(\S+))?", command):
             assert made[1] in targets
             assert made[2] is None or made[2] in portability.LANES
         else:
-            assert command.startswith("${{") or (ROOT / command).is_file()
-    assert set(jobs) == {"test", "publish", "nightly"}
+            known = command.startswith(("${{", "gh release upload ", "python -m zipfile "))
+            assert known or (ROOT / command).is_file()
+    assert set(workflow["jobs"]) == {"test", "publish", "paper", "nightly"}
+
+
+def test_each_night_runs_the_newest_and_the_oldest_releases_and_colabs(workflow):
+    night = workflow["jobs"]["nightly"]
+    lanes = {"make portability LANE=newest", "make portability LANE=oldest", "make colab"}
+    assert set(night["strategy"]["matrix"]["command"]) == lanes
+    assert night["strategy"]["fail-fast"] is False
+    # YAML 1.1 takes the key `on` for true.
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", workflow[True]["schedule"][0]["cron"])
+    by_night = {name for name, job in workflow["jobs"].items() if "== 'schedule'" in job["if"]}
+    assert by_night == {"nightly"}
+
+
+def test_paper_and_slides_are_of_what_passed_and_a_release_gets_them(workflow):
+    jobs = workflow["jobs"]
+    assert jobs["publish"]["needs"] == jobs["paper"]["needs"] == "test"
+    steps = jobs["paper"]["steps"]
+    made = [step["run"] for step in steps if step.get("run", "").startswith(("make", "python"))]
+    assert made == [
+        "make pdf",
+        "make slides",
+        "python -m zipfile -c _build/slides.zip _build/slides",
+    ]
+    files = {"_build/book.pdf", "_build/slides.zip"}
+    (kept,) = (step for step in steps if step.get("uses", "").startswith("actions/upload-artifact"))
+    assert set(kept["with"]["path"].split()) == files
+    (given,) = (step for step in steps if step.get("run", "").startswith("gh "))
+    assert files < set(given["run"].split())
+    assert given["if"] == "github.event_name == 'release'"
+    assert set(given["env"]) == {"GH_TOKEN", "TAG"}
+    assert workflow[True]["release"] == {"types": ["published"]}
+
+
+def test_a_job_of_the_workflow_may_do_what_it_needs_and_no_more(workflow):
+    assert workflow["permissions"] == {"contents": "read"}
+    more = {
+        name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job
+    }
+    assert more == {
+        "publish": {"pages": "write", "id-token": "write"},
+        "paper": {"contents": "write"},
+    }
+    for job in workflow["jobs"].values():
+        assert "timeout-minutes" in job or job["environment"]["name"] == "github-pages"
+        for step in job["steps"]:
+            assert (
+                re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
+                if "uses" in step
+                else step["run"]
+            )
+            # What comes from outside goes into a command by its environment alone.
+            assert "github." not in step.get("run", "")

@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from glossary import SearchWords
 
 PAGE = (ROOT / "book" / "glossary.md").read_text("utf-8")
-# The two glossaries of the page, both, a third one, none.
-SOURCES = {"A", "D", "AD", "H", "†"}
+# The two glossaries of the page, both, three more, none.
+SOURCES = {"A", "D", "AD", "G", "P", "H", "†"}
 # Explained by no chapter yet.
 AWAITED = {
     "retrieval-augmented generation",
@@ -101,6 +101,8 @@ def test_the_page_counts_its_chinese_words():
             r"The (\d+) Chinese terms are",
             r"research: (\d+) of ours",
             r"》\): (\d+) of ours",
+            r"newer pages: (\d+) of ours",
+            r"own list: (\d+) of ours",
             r"has (\d+) more\.",
             r"The other (\d+) bear",
         )
@@ -110,6 +112,8 @@ def test_the_page_counts_its_chinese_words():
         sources.total(),
         sources["A"] + both,
         sources["D"] + both,
+        sources["G"],
+        sources["P"],
         sources["H"],
         sources["†"],
     ]

@@ -16,6 +16,7 @@ MAY_STAY = {
     'article = max(corpora.bbc_news()["test"]': "the longest article, as an example",
     'longest = max(texts["test"][:60], key=len)': "the longest article, as an example",
     "train(model, windows, config, collate_fn=collate_windows)": "`windows` are of training texts",
+    "places.fit(around, right_tags)": "`lessons` are training sentences",
     "short.fit_transform([train_beginnings[i] for i": "`rows` are of training articles",
     "model.fit([headlines[i] for i in rows], topics[rows])": "`rows` are a part of `train`",
     "first, last = answers[accuracies.argmax()]": "shows what comes of choosing on test data",

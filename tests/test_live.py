@@ -3,17 +3,21 @@
 They are tried on a bare page with their boxes; `test_book.py` opens the chapters that have them.
 """
 
+import itertools
 import json
 import random
 import re
 import sys
+from dataclasses import asdict, dataclass
 
 import pytest
 import torch
+import transformers
 
 from helpers.data import assets, corpora
 from helpers.models.attention import attention_weights, causal_mask
 from helpers.models.generation import top_k_filter, top_p_filter
+from helpers.training.memory import Network, largest_batch, training_memory
 from tests.test_book import DESKTOP, opened
 from tests.test_book import Visit as Seen
 from tools import live_data
@@ -23,8 +27,8 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 from live import BOX
 
-PIECES = ("attention", "decoding", "pieces")
-CHAPTERS = {"attention": "03", "decoding": "09", "pieces": "02"}
+PIECES = ("attention", "decoding", "memory", "pieces")
+CHAPTERS = {"attention": "03", "decoding": "09", "memory": "16", "pieces": "02"}
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Pieces</title>
 <article>{boxes}</article><script src="live/live.js"></script>{scripts}"""
 BOXES = """<div class="tip live-{name} admonition"><p class="admonition-title">Try it</p>
@@ -230,6 +234,114 @@ def test_decoding_is_the_packages(browser, folder, context):
     page.close()
 
 
+@dataclass(frozen=True)
+class Shape:
+    """A network of transformers, by what its memory depends on."""
+
+    kind: str
+    layers: int
+    width: int
+    heads: int
+    inner: int
+    vocabulary: int
+    keys: int | None = None  # a Llama's key heads
+    tied: bool = False  # whether a Llama's two tables are one
+
+    @property
+    def on_the_page(self):
+        """What the page's own `network` is given."""
+        more = [self.keys / self.heads, self.tied] if self.keys else []
+        return [self.kind, self.layers, self.width, self.inner, self.vocabulary, *more]
+
+    def network(self):
+        """transformers' own network of these sizes, as the package reads it."""
+        sizes = {
+            "num_hidden_layers": self.layers,
+            "hidden_size": self.width,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.inner,
+            "vocab_size": self.vocabulary,
+        }
+        with torch.device("meta"):  # takes no memory
+            if self.kind == "bert":
+                model = transformers.BertForSequenceClassification(transformers.BertConfig(**sizes))
+            else:
+                sizes |= {"num_key_value_heads": self.keys, "tie_word_embeddings": self.tied}
+                model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes))
+        return Network.of(model)
+
+
+# The chapter's networks, and two odd ones.
+SHAPES = [
+    Shape("bert", 6, 384, 12, 1536, 30_522),
+    Shape("bert", 12, 768, 12, 3072, 30_522),
+    Shape("bert", 24, 1024, 16, 4096, 30_522),
+    Shape("llama", 30, 576, 9, 1536, 49_152, 3, tied=True),
+    Shape("llama", 24, 2048, 16, 5504, 32_000, 16),
+    Shape("llama", 32, 4096, 32, 11_008, 32_000, 32),
+    Shape("bert", 1, 90, 9, 77, 101),
+    Shape("llama", 3, 72, 6, 50, 999, 2),
+]
+SETTINGS_OF_MEMORY = list(
+    itertools.product(
+        ((1, 1), (3, 17), (8, 512), (1024, 8192)),  # sequences, and pieces in each
+        ("bf16", "fp16", "fp32"),
+        (0.0, 0.15, 1.0),  # of the pieces scored
+        (False, True),  # checkpointing
+        (False, True),  # accumulated
+        (1.0, 0.01),  # of the weights trained
+    )
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_memory_of_a_training_is_the_packages(browser, folder, shape):
+    page = browser.new_page()
+    page.goto(f"{folder.as_uri()}/page.html")
+    network = shape.network()
+    found = page.evaluate("sizes => bookLive.network(...sizes)", shape.on_the_page)
+    names = {"gated": "gated", "key_share": "keyShare"}
+    for name, value in asdict(network).items():
+        assert found[names.get(name, name)] == pytest.approx(value, rel=1e-12), name
+    wanted, asked = [], []
+    for (n, length), precision, scored, checkpointing, accumulated, share in SETTINGS_OF_MEMORY:
+        settings = {
+            "precision": precision,
+            "scored": scored,
+            "checkpointing": checkpointing,
+            "accumulated": accumulated,
+            "trained": round(share * network.parameters),
+        }
+        memory = training_memory(network, n, length, **settings)
+        wanted.append([*list(asdict(memory).values())[:5], memory.peak])
+        asked.append([n, length, settings])
+    script = """([sizes, asked]) => asked.map(([n, length, settings]) => {
+      const m = bookLive.trainingMemory(bookLive.network(...sizes), n, length, settings);
+      return [m.weights, m.optimizer, m.gradients, m.copies, m.activations, m.peak];
+    })"""
+    assert page.evaluate(script, [shape.on_the_page, asked]) == wanted
+    for room, length, scored in itertools.product((2, 14, 78), (32, 512), (0.0, 1.0)):
+        most = largest_batch(network, room * 2**30, length, scored=scored)
+        settings = {"precision": "bf16", "scored": scored}
+        script = "([sizes, ...rest]) => bookLive.largestBatch(bookLive.network(...sizes), ...rest)"
+        asked = [shape.on_the_page, room * 2**30, length, settings]
+        assert page.evaluate(script, asked) == most
+    page.close()
+
+
+def test_the_models_of_the_calculator_are_the_chapters(browser, folder):
+    page = browser.new_page()
+    page.goto(f"{folder.as_uri()}/page.html")
+    found = page.evaluate("() => bookLive.memoryModels")
+    page.close()
+    for sizes, shape in zip(found.values(), SHAPES[:6], strict=True):
+        wanted = shape.on_the_page
+        assert [*sizes, 1, False][:7] == [*wanted, 1, False][:7]
+    source = (ROOT / "notebooks" / "16-training-on-gpus.ipynb").read_text("utf-8")
+    for name in found:
+        assert f'\\"{name}\\": ' in source
+
+
 def test_a_sentence_is_cut_as_it_is_typed(page):
     assert page.evaluate("window.bookVocabulary === undefined")  # until it is needed
     field = page.get_by_label("A sentence")
@@ -285,6 +397,34 @@ def test_decoding_follows_its_sliders(page):
     assert page.get_by_label("Top-k").get_attribute("aria-valuetext") == "1"
     assert rows.nth(1).locator("td").nth(1).inner_text() == "cut off"
     wait_for(box.get_by_role("status"), "1 of 4,096")
+
+
+def test_the_calculator_follows_its_controls(page):
+    box = piece(page, "memory")
+    rows = box.locator("tbody tr")
+    assert rows.count() == 6
+    page.get_by_label("Model").select_option(label="BERT-base, classifier")
+    assert page.get_by_label("Width").input_value() == "768"
+    page.get_by_label("Pieces in each").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowLeft")  # 512, 256, 128
+    page.get_by_label("Sequences at once").focus()
+    for _ in range(7):
+        page.keyboard.press("ArrowRight")  # 8, 12, 16, 24, 32, 48, 64, 96
+    page.keyboard.press("ArrowLeft")
+    # As the chapter prints it.
+    assert rows.nth(5).inner_text().split("\t")[:2] == ["peak", "4.09"]
+    page.get_by_label("Precision").select_option(label="fp32")
+    assert rows.nth(5).inner_text().split("\t")[1] == "5.91"
+    said = box.get_by_role("status")
+    wait_for(said, "5.91 GiB at the peak, when the backward pass begins. On 16 GB,")
+    page.get_by_label("Activation checkpointing").check()
+    assert float(rows.nth(5).inner_text().split("\t")[1]) < 5.91
+    page.get_by_label("Layers").fill("")
+    wait_for(said, "Layers: a whole number from 1 to 200.")
+    assert page.get_by_label("Layers").get_attribute("aria-invalid") == "true"
+    page.get_by_label("Layers").fill("12")
+    assert page.get_by_label("Layers").get_attribute("aria-invalid") is None
 
 
 def test_every_box_of_the_chapters_has_its_piece():

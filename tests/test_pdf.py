@@ -66,6 +66,11 @@ def test_each_page_has_its_number(printed, texts):
         assert text.endswith(str(number)), text[-100:]
 
 
+def test_no_page_is_empty_but_for_its_foot(texts):
+    longest = len("Solutionstochapter0.Afirsthour") + len("99")
+    assert [n for n, text in enumerate(texts) if len(text) <= longest] == []
+
+
 def test_the_contents_name_the_page_on_which_a_section_stands(texts):
     number = re.search(r"0\.1\.Whatthischapterneeds(\d\d?)0\.2", texts[1])[1]
     assert "Whatthischapterneeds" in texts[int(number) - 1]
@@ -103,6 +108,70 @@ def test_links_lead_within_the_file_or_to_the_web(printed):
             else:
                 printed.get_page_number(link["/Dest"][0].get_object())
     assert inside > 20
+
+
+def elements(element):
+    """An element of the tags and all below it, in the order in which they are read."""
+    yield element
+    for kid in (kid.get_object() for kid in element.get("/K", ())):
+        if isinstance(kid, dict) and "/S" in kid:
+            yield from elements(kid)
+
+
+@pytest.fixture(scope="module")
+def tags(printed):
+    (document,) = printed.root_object["/StructTreeRoot"]["/K"]
+    return list(elements(document.get_object()))
+
+
+def test_a_screen_reader_finds_headings_lists_tables_and_figures_with_words(printed, tags, chapter):
+    assert printed.root_object["/MarkInfo"]["/Marked"] == True  # noqa: E712 - a PDF's own true
+    kinds = [element["/S"] for element in tags]
+    assert kinds[0] == "/Document"
+    parts = [str(element["/T"]) for element in tags if element["/S"] == "/Part"]
+    assert parts[1:] == ["Notation", "0. A first hour", "Solutions to chapter 0. A first hour"]
+    assert kinds.count("/H1") >= 3
+    headings = chapter.select("section > :is(h2, h3)")
+    assert kinds.count("/H2") + kinds.count("/H3") >= len(headings)
+    assert kinds.count("/Table") >= len(chapter.select("table"))
+    for kind in ("/L", "/LI", "/TR", "/TH", "/TD", "/Link", "/P"):
+        assert kind in kinds
+    assert not {"/NonStruct", "/Span", "/Div"} & {
+        element["/S"] for element in tags if "/Lang" not in element
+    }
+    told = {str(element["/Alt"]) for element in tags if "/Alt" in element}
+    assert {image["alt"] for image in chapter.select("img")} <= told
+
+
+def test_each_marked_piece_of_a_page_leads_to_its_tag_and_the_feet_to_none(printed, tags):
+    back = printed.root_object["/StructTreeRoot"]["/ParentTree"]["/Nums"]
+    back = dict(zip(map(int, back[::2]), back[1::2], strict=True))
+    marked = 0
+    for page in printed.pages[1:]:
+        found, open_marks, in_feet = [], [], 0
+        for operands, operator in page.get_contents().operations:
+            if operator in (b"BDC", b"BMC"):
+                open_marks.append(operands[0])
+                if operator == b"BDC" and "/MCID" in operands[1]:
+                    found.append(int(operands[1]["/MCID"]))
+            elif operator == b"EMC":
+                open_marks.pop()
+            elif operator in (b"Tj", b"TJ"):
+                in_feet += "/Artifact" in open_marks
+        assert in_feet > 0 and open_marks == []
+        assert len(found) == len(set(found))
+        elements = back[page["/StructParents"]].get_object()
+        assert set(found) == {n for n, one in enumerate(elements) if one.get_object() is not None}
+        marked += len(found)
+    assert marked > 1000
+    ids = {str(element["/ID"]) for element in tags if "/ID" in element}
+    heads = {
+        str(head)
+        for element in tags
+        for one in element.get("/A", ())
+        for head in one.get("/Headers", ())
+    }
+    assert heads and heads <= ids
 
 
 def test_what_is_printed_is_not_printed_again(small, html, browser, printed):

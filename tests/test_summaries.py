@@ -39,6 +39,13 @@ def test_no_article_of_xsum_repeats_one_of_bbc_news():
     assert cleaning.near_copies(articles + older) == {}
 
 
+def test_the_pairs_of_a_true_and_a_false_summary():
+    pairs = summaries.factual_pairs()
+    assert pairs.column_names == ["sentence", "true", "false"]
+    assert len(pairs) == 368 and len(set(pairs["sentence"])) == 209
+    assert all(row["true"] != row["false"] and all(row.values()) for row in pairs)
+
+
 def test_copies_and_empty_rows_are_dropped_and_lines_are_mended(tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "path", lambda _: str(tmp_path))
     words = [f"word{i}" for i in range(20)]

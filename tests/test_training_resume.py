@@ -121,11 +121,28 @@ def test_of_two_starts_in_one_folder_one_runs_and_the_other_is_told(
     assert all(torch.equal(weights[k], v) for k, v in uninterrupted[processes][1].items())
 
 
-def test_a_checkpoint_is_not_for_another_number_of_processes(tmp_path):
+def test_a_checkpoint_is_not_for_windows_of_another_size(tmp_path):
     assert launch(tmp_path, "--half", "--kill-at", "30") != 0
     assert launch(tmp_path, "--half", processes=2) != 0
     # The folder is as it was: the run still goes on with one process.
     assert launch(tmp_path, "--half") == 0
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_run_goes_on_with_another_number_of_processes_on_the_same_windows(tmp_path, before):
+    """Without dropout, nothing is drawn that depends on which process a sequence is on."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert launch(one, "--dropout", "0") == 0
+    half = {1: [], 2: ["--half"]}
+    killed = launch_anew(
+        other, "--dropout", "0", "--kill-at", "30", *half[before], processes=before
+    )
+    assert killed != 0
+    after = 3 - before
+    assert launch(other, "--dropout", "0", *half[after], processes=after) == 0
+    (numbers, weights), (same, same_weights) = result(one), result(other)
+    assert same["losses"] == pytest.approx(numbers["losses"], abs=1e-4)
+    assert all(torch.allclose(same_weights[k], v, atol=1e-3) for k, v in weights.items())
 
 
 def test_two_processes_may_work_on_two_tasks(tmp_path):

@@ -24,6 +24,7 @@ from helpers.hardware import labelled
 from helpers.models.classification import MeanPoolClassifier
 from helpers.models.contrastive import PairEncoder
 from helpers.models.modernbert import ModernBert, ModernBertConfig
+from helpers.training import evaluation
 from helpers.training import run as run_module
 from helpers.training.batches import sequence_lengths
 from helpers.training.config import TrainingConfig
@@ -168,6 +169,21 @@ def test_an_update_waits_for_nothing(name, processes, monkeypatch):
     two_updates(run)
     assert run.step == 2
     assert all(record["loss"].device == META for record in run.pending)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "two tasks"])
+@pytest.mark.parametrize("loss_fn", [None, smoothed(0.1)])
+def test_an_evaluation_waits_for_nothing_before_its_results_are_read(name, loss_fn, monkeypatch):
+    make, collate = CASES[name]
+    of_texts = name.startswith(("classes", "mean", "pairs"))
+    data = tiny.classification_data(8) if of_texts else tiny.tagging_data(8)
+    monkeypatch.setattr(evaluation, "computing_in", lambda *_: nullcontext())
+    monkeypatch.setattr(evaluation, "check_data", lambda *_, **__: sequence_lengths(data))
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    settings = (make().to(META), data, collate, 4, "fp32", loss_fn)
+    with Copies():
+        batches = list(evaluation._forward(*settings, labelled=True))
+    assert all(loss.device == META and n > 0 for *_, (loss, n) in batches)
 
 
 @pytest.mark.parametrize("make", [tiny.tagger, modernbert])

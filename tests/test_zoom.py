@@ -33,12 +33,14 @@ ON_TOP = """e => {
 
 
 def picture(path):
-    Image.fromarray(np.full((HEIGHT, WIDTH, 3), 200, "uint8")).save(path)
+    """At twice the pixels of its shown width, as notebooks keep their figures."""
+    Image.fromarray(np.full((2 * HEIGHT, 2 * WIDTH, 3), 200, "uint8")).save(path)
     return path.read_bytes()
 
 
 def cell(source, data, metadata=None):
-    outputs = [v4.new_output("display_data", data)]
+    shown = {"image/png": {"width": WIDTH}} if "image/png" in data else {}
+    outputs = [v4.new_output("display_data", data, metadata=shown)]
     return v4.new_code_cell(source, outputs=outputs, metadata=metadata or {}, execution_count=1)
 
 
@@ -96,6 +98,19 @@ def button(page):
 
 def has_focus(element):
     return element.evaluate("e => e === document.activeElement")
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE, {"width": 768, "height": 1024}])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_figure_of_twice_the_pixels_has_its_own_size(page, theme, viewport):
+    page.set_viewport_size(viewport)
+    page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+    shown, room = figure(page).bounding_box(), page.locator("article figure").bounding_box()
+    assert figure(page).evaluate("e => e.naturalWidth") == 2 * WIDTH
+    edge = 16  # of a figure
+    assert min(WIDTH, room["width"] - edge) <= shown["width"] <= min(WIDTH, room["width"])
+    assert shown["width"] / shown["height"] == pytest.approx(WIDTH / HEIGHT, rel=0.01)
+    assert page.locator("article figure a:has(img)").count() == 0
 
 
 def test_a_click_on_a_figure_opens_it_and_escape_closes_it(page):

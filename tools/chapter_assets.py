@@ -26,9 +26,12 @@ TYPOS = re.compile(r"\b(?:known_typos|misspell)\(")  # of helpers.data.typos
 CHITCHAT = re.compile(r"\bdialogues\.chitchat\(")  # of helpers.data.dialogues
 # Functions of further modules of helpers.data, and the asset that each reads.
 READS = {
-    "conll2003": re.compile(r"\b(?:relations\.conll_relations|events\.conll_events)\("),
+    "conll2003": re.compile(
+        r"\b(?:relations\.conll_relations|events\.conll_events|roles\.conll_roles)\("
+    ),
     "home-commands": re.compile(r"\bintents\.home_commands\("),
     "petrogold": re.compile(r"\btrees\.petrogold\("),
+    "summary-pairs": re.compile(r"\bsummaries\.factual_pairs\("),
 }
 
 

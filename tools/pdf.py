@@ -98,16 +98,16 @@ class Press:
         self.page.evaluate("async () => { await window.MathJax?.startup?.promise }")
         self.page.evaluate("async () => { await document.fonts.ready }")
 
-    def paper(self, path: Path) -> Path:
-        """Print what is open."""
-        self.page.pdf(path=path, prefer_css_page_size=True, print_background=True)
+    def paper(self, path: Path, *, tagged: bool = True) -> Path:
+        """Print what is open, with tags for screen readers unless it is no part of the text."""
+        self.page.pdf(path=path, prefer_css_page_size=True, print_background=True, tagged=tagged)
         return path
 
     def chapter(self, page: str) -> list[Sheet]:
         """Print a page and, on a sheet of their own, its solutions; what is up to date stays."""
         source, stem = self.pages / f"{page}.html", page.replace("/", "-")
         target, notes = self.folder / f"{stem}.pdf", self.folder / f"{stem}.json"
-        newest = max(path.stat().st_mtime for path in (source, SCRIPT, STYLE))
+        newest = max(path.stat().st_mtime for path in (source, SCRIPT, STYLE, Path(__file__)))
         if notes.is_file() and notes.stat().st_mtime > newest:
             return [Sheet(**sheet) for sheet in json.loads(notes.read_text("utf-8"))]
         self.open(source)
@@ -125,12 +125,12 @@ class Press:
         notes.write_text(json.dumps([asdict(sheet) for sheet in sheets]), "utf-8")
         return sheets
 
-    def text(self, markup: str, name: str) -> Path:
+    def text(self, markup: str, name: str, *, tagged: bool = True) -> Path:
         """Print a page of our own."""
         path = self.folder / f"{name}.html"
         path.write_text(markup, "utf-8")
         self.open(path)
-        return self.paper(self.folder / f"{name}.pdf")
+        return self.paper(self.folder / f"{name}.pdf", tagged=tagged)
 
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><style>
@@ -210,7 +210,7 @@ def stamps(press: Press, sheets: list[Sheet]) -> Path:
             foot = "" if number == 1 else f"<p><span>{words}</span><span>{number}</span></p>"
             lines.append(f'<div class="page">{foot}</div>')
     markup = PAGE.format(margin="0", style=STAMP_STYLE, body="".join(lines))
-    return press.text(markup, "stamps")
+    return press.text(markup, "stamps", tagged=False)
 
 
 def check(pages: Path, entries: list[Entry]) -> None:

@@ -1,4 +1,4 @@
-"""Make one PDF of printed pages: links lead on, bookmarks, a foot on each page (tools/pdf.py)."""
+"""Make one PDF of printed pages: links, bookmarks, tags, a foot on each page (tools/pdf.py)."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,8 @@ from pypdf.generic import (
     NumberObject,
     TextStringObject,
 )
+
+from tools.pdf_tags import Taken, Tree, as_artifact
 
 # Where something stands: the number of a page, from 0, and the height on it in points.
 Place = tuple[int, float]
@@ -146,17 +148,22 @@ def join(
         target: the file to write.
         config: `title` and `author`.
     """
-    writer, owners = PdfWriter(), []
+    writer, owners, taken = PdfWriter(), [], []
     for _, sheet in parts:
-        for page in PdfReader(sheet.file).pages:
-            writer.add_page(page)
+        taken.append(Taken(PdfReader(sheet.file)))
+        for page in taken[-1].reader.pages:
+            taken[-1].add(page, writer.add_page(page))
             owners.append(sheet.page)
     for page, foot in zip(writer.pages, PdfReader(feet).pages, strict=True):
-        page.merge_page(foot)
+        page.merge_page(as_artifact(foot))
         page.compress_content_streams()
     places = places_of([sheet for _, sheet in parts], 0)
     _connect(writer, owners, places, pages.as_uri() + "/")
     _bookmarks(writer, parts, places)
+    tree = Tree(writer)
+    for printed, (_, sheet) in zip(taken, parts, strict=True):
+        tree.add(printed, sheet.headings[0]["title"] if sheet.headings else config["title"])
+    tree.finish()
     writer.add_metadata({"/Title": config["title"], "/Author": config["author"]})
     writer.page_mode = "/UseOutlines"
     writer.root_object[NameObject("/Lang")] = TextStringObject("en")

@@ -55,7 +55,7 @@ tools/pdf.py runs it in each page; what holds for any print stands in book/_stat
       link.href = `#${element.id}`;
       all.append(link);
     }
-    article.append(all);
+    article.prepend(all); // at the end it would take a page where the last one is full
   }
 
   /* What is still wider than the paper gets smaller; a short block isn't broken over two pages. */

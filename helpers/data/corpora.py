@@ -213,7 +213,8 @@ def peoples_daily() -> DatasetDict:
     Family and given name are two words, each tagged ``nr``. Names of organisations of several words
     have no tag of their own here, as they have in other editions of this corpus.
 
-    Licence: text © People's Daily, annotation Peking University, for research use.
+    Licence: text © People's Daily, annotation Peking University. It is passed on and cited as being
+    for research; no text of its terms could be found, so this is not verified.
     Yu, Duan, Zhu and Sun (2002), The Basic Processing of Contemporary Chinese Corpus at Peking
     University, Journal of Chinese Information Processing 16 (5).
 

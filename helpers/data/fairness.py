@@ -68,8 +68,7 @@ def pronouns() -> Dataset:
         ``stereotyped`` and ``other`` (pronouns: the one that goes with the occupation by US labour
         statistics, and the other one).
     """
-    columns: dict[str, list[str]] = {"sentence": [], "occupation": [], "stereotyped": []}
-    columns["other"] = []
+    rows = []
     for row in _rows("Wino-test/test.jsonl"):
         occupation = re.search(r"\[((?!MASK)[^\]]+)\]", row["text"])
         if occupation is None:
@@ -77,10 +76,9 @@ def pronouns() -> Dataset:
         options = re.findall(r"^[AB]\. (.+)$", row["options"], re.MULTILINE)
         [other] = [option for option in options if option != row["pro_stereotyped"]]
         sentence = row["text"].replace(occupation[0], occupation[1]).strip()
-        values = (sentence, occupation[1], row["pro_stereotyped"], other)
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
-    return Dataset.from_dict(columns)
+        found = {"sentence": sentence, "occupation": occupation[1]}
+        rows.append(found | {"stereotyped": row["pro_stereotyped"], "other": other})
+    return Dataset.from_list(rows)
 
 
 def bbq() -> Dataset:
@@ -95,18 +93,16 @@ def bbq() -> Dataset:
         Columns ``passage``, ``question``, ``options`` (three strings), ``answer`` (the number of
         the right one), ``unknown`` (the number of the one that says it isn't told).
     """
-    columns: dict[str, list] = {"passage": [], "question": [], "options": []}
-    columns |= {"answer": [], "unknown": []}
+    rows = []
     for row in _rows("BBQ/test.jsonl"):
         options = [line[3:].strip() for line in row["options"].split("\n")]
         unknown = [i for i, option in enumerate(options) if _UNKNOWN.fullmatch(option)]
         right = [i for i, option in enumerate(options) if option == row["answer"][0].strip()]
         if len(options) != 3 or len(unknown) != 1 or len(right) != 1:
             continue
-        values = (row["passage"], row["question"].split("\n")[0], options, right[0], unknown[0])
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
-    return Dataset.from_dict(columns)
+        found = {"passage": row["passage"], "question": row["question"].split("\n")[0]}
+        rows.append(found | {"options": options, "answer": right[0], "unknown": unknown[0]})
+    return Dataset.from_list(rows)
 
 
 def toxic() -> Dataset:

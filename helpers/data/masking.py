@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from helpers.data.batching import stack_blocks
-
-IGNORED = -100  # the label that torch's cross-entropy leaves out
+from helpers.hardware import IGNORED
 
 
 def mask_tokens(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-CHUNK = 50  # batches sorted together: enough to group by length, few enough to keep chance
+from helpers.data.batching import group_by_length
 
 
 def task_probabilities(sizes: Sequence[int], temperature: float) -> np.ndarray:
@@ -116,10 +116,6 @@ def _batches(
     while len(batches) < n:
         order = generator.permutation(len(lengths))
         order = order[: len(order) // batch_size * batch_size]
-        one_pass = []
-        for start in range(0, len(order), CHUNK * batch_size):
-            chunk = order[start : start + CHUNK * batch_size]
-            chunk = chunk[np.argsort(-lengths[chunk], kind="stable")]
-            one_pass.extend(chunk.reshape(-1, batch_size))
+        one_pass = group_by_length(order, lengths, batch_size)
         batches.extend(one_pass[i] for i in generator.permutation(len(one_pass)))
     return np.array(batches[:n], dtype=np.int64).reshape(n, batch_size)

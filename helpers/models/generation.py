@@ -93,15 +93,11 @@ def sample(
     """Draw each next token from the model's distribution.
 
     Args:
-        model: as for `greedy`.
-        input_ids: as for `greedy`.
-        max_new_tokens: as for `greedy`.
+        model, input_ids, max_new_tokens, attention_mask, eos: as for `greedy`.
         generator: the source of randomness, on the model's device.
         temperature: what logits are divided by; below 1 sharpens, above 1 flattens.
         top_k: draw from this many tokens, the most probable ones (`top_k_filter`).
         top_p: draw from the nucleus of this probability (`top_p_filter`), after `top_k`.
-        attention_mask: as for `greedy`.
-        eos: as for `greedy`.
 
     Returns:
         As `greedy`.

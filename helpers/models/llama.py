@@ -23,12 +23,7 @@ from helpers.models._checkpoint import (
     renamed,
 )
 from helpers.models._checks import CheckedConfig, check_inputs
-from helpers.models.attention import (
-    attention_weights,
-    causal_mask,
-    is_padded,
-    padding_mask,
-)
+from helpers.models.attention import causal_mask, is_padded, padding_mask
 from helpers.models.cache import KeyValueCache, LayerCache
 from helpers.models.positions import apply_rotary, rotary_angles
 
@@ -181,19 +176,6 @@ class GroupedQueryAttention(nn.Module):
             enable_gqa=self.n_kv_heads < self.n_heads,
         )  # (B, h, T, d_k)
         return self.output(heads.transpose(1, 2).flatten(2))
-
-    def weights(
-        self,
-        x: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """What `forward` weighs the values with when there is no cache: (B, h, T, T)."""
-        q, k, _ = self.queries_keys_values(x, cos, sin)
-        k = k.repeat_interleave(self.n_heads // self.n_kv_heads, dim=1)  # (B, h, T, d_k)
-        mask = causal_mask(x.size(1), device=x.device) if mask is None else mask
-        return attention_weights(q, k, mask)
 
     def queries_keys_values(
         self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor

@@ -78,9 +78,7 @@ def add_lora(
     Args:
         model: changed in place.
         targets: the end of the layers' names, such as {"query", "value"}.
-        rank: as for `LoraLinear`.
-        alpha: as for `LoraLinear`.
-        dropout: as for `LoraLinear`.
+        rank, alpha, dropout: as for `LoraLinear`.
         train_also: the end of the names of modules that stay trainable in full, such as a new
             head's, "classifier"; no layer inside them is adapted.
 

@@ -28,7 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from helpers.hardware import labelled
+from helpers.hardware import IGNORED, labelled
 from helpers.models._checkpoint import (
     filled,
     join_attention,
@@ -43,8 +43,6 @@ from helpers.models.cache import KeyValueCache, LayerCache
 from helpers.models.llama import GroupedQueryAttention, RotaryModel
 
 __all__ = ["LanguageModelOutput", "ModernBert", "ModernBertBlock", "ModernBertConfig"]
-
-IGNORED = -100  # the label that torch's cross-entropy leaves out
 
 # Hugging Face's names in config.json, and ours.
 CONFIG_NAMES = {

@@ -23,6 +23,9 @@ from helpers.models.transformer import Encoder, FeedForward, LayerNorm
 __all__ = ["Ssru", "Student"]
 
 EPS, END = 1e-6, 0  # of the norms; the id of the end of a sentence
+# The sizes of the tiny students: V, d, attention heads, and features inside a feed-forward layer.
+ENTRIES, WIDTH, HEADS, INNER = 32_000, 256, 8, 1536
+ENCODER_LAYERS, DECODER_LAYERS, POSITIONS = 6, 2, 512
 
 
 class Ssru(nn.Module):
@@ -73,31 +76,20 @@ class _Block(nn.Module):
 class Student(nn.Module):
     """Encoder, SSRU decoder and one matrix of embeddings for both languages and the output."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        vocab_size: int = 32_000,
-        *,
-        d_model: int = 256,
-        n_heads: int = 8,
-        d_ff: int = 1536,
-        n_layers: tuple[int, int] = (6, 2),
-        max_positions: int = 512,
-    ):
-        """`n_layers` of the encoder and of the decoder; the defaults are the tiny students'."""
+    def __init__(self, tokenizer: Tokenizer):
         super().__init__()
         self.tokenizer = tokenizer
-        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.embedding = nn.Embedding(ENTRIES, WIDTH)
         options = {"activation": F.relu, "eps": EPS}
-        self.encoder = Encoder(n_layers[0], d_model, n_heads, d_ff, **options)
-        self.decoder = nn.ModuleList(_Block(d_model, n_heads, d_ff) for _ in range(n_layers[1]))
-        self.bias = nn.Parameter(torch.zeros(vocab_size))
+        self.encoder = Encoder(ENCODER_LAYERS, WIDTH, HEADS, INNER, **options)
+        self.decoder = nn.ModuleList(_Block(WIDTH, HEADS, INNER) for _ in range(DECODER_LAYERS))
+        self.bias = nn.Parameter(torch.zeros(ENTRIES))
         # Marian's waves: frequencies from 1 down to 1/10,000, that end included.
-        half = d_model // 2
+        half = WIDTH // 2
         speeds = torch.exp(torch.arange(half) * -(math.log(10_000) / (half - 1)))
-        angles = torch.outer(torch.arange(max_positions).float(), speeds)
+        angles = torch.outer(torch.arange(POSITIONS).float(), speeds)
         waves = torch.cat([angles.sin(), angles.cos()], dim=1)
-        self.register_buffer("positions", waves, persistent=False)  # (max_positions, d)
+        self.register_buffer("positions", waves, persistent=False)  # (POSITIONS, d)
 
     @classmethod
     def from_folder(cls, folder: Path) -> Self:

@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import MarianConfig, MarianMTModel
 
+from helpers.hardware import IGNORED
 from helpers.models.attention import padding_mask
 from helpers.models.positions import sinusoidal_positions
 from helpers.models.transformer import EncoderDecoder
 
-__all__ = ["Translator", "TranslatorConfig", "TranslatorOutput", "beam_search", "greedy"]
+__all__ = ["Translator", "TranslatorConfig", "TranslatorOutput", "beam_search"]
 
-IGNORED = -100
 # Parts of a weight's name, transformers' and ours; the longer one of two that fit comes first.
 WEIGHT_NAMES = (
     ("model.shared.", "embedding."),
@@ -224,14 +224,6 @@ def _ours(name: str) -> str:
         name = name.replace(theirs, ours)
     # An encoder's blocks have one attention, which needs no adjective.
     return name.replace(".self_attention", ".attention") if ".encoder." in name else name
-
-
-@torch.no_grad()
-def greedy(
-    model: Translator, input_ids: torch.Tensor, attention_mask: torch.Tensor, max_length: int
-) -> list[list[int]]:
-    """The most probable next piece, again and again; each target without its end."""
-    return [rows[0][1] for rows in beam_search(model, input_ids, attention_mask, max_length)]
 
 
 @torch.no_grad()

@@ -109,8 +109,7 @@ def check_value(
     Args:
         answer: the reader's number; also a Decimal, a Fraction, a tensor or array of one element.
         digest: what `digest_of` gave for the right answer.
-        salt: as for `digest_of`.
-        decimals: as for `digest_of`.
+        salt, decimals: as for `digest_of`.
         hint: what to say after a wrong answer.
         slips: what to say after a certain wrong answer, by what `digest_of` gives for it.
         exercise: its number, under which a workshop keeps the result; `salt` if none is given.

@@ -17,9 +17,8 @@ import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 
+from helpers.data import batching
 from helpers.training.columns import read_columns, take
-
-CHUNK = 50  # windows sorted together: enough to group well, few enough to keep the order random
 
 
 def sequence_lengths(dataset: Sequence) -> np.ndarray:
@@ -60,19 +59,16 @@ def plan_epoch(
 ) -> list[np.ndarray]:
     """Row numbers of an epoch, cut into windows of `window` rows; each row comes once.
 
-    With `group_by_length`, the shuffled rows are sorted by length within chunks of `CHUNK`
-    windows and the windows are shuffled again: sequences of similar length meet, so little
-    padding is left, and the order of updates stays random. The last window may be smaller.
+    With `group_by_length`, the shuffled rows are sorted by length within chunks of windows
+    (`batching.group_by_length`) and the windows are shuffled again: sequences of similar length
+    meet, so little padding is left, and the order of updates stays random. The last window may be
+    smaller.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
     if not group_by_length:
         return [order[i : i + window] for i in range(0, len(order), window)]
-    windows = []
-    for start in range(0, len(order), CHUNK * window):
-        chunk = order[start : start + CHUNK * window]
-        chunk = chunk[np.argsort(-lengths[chunk], kind="stable")]
-        windows += [chunk[i : i + window] for i in range(0, len(chunk), window)]
+    windows = batching.group_by_length(order, lengths, window)
     return [windows[i] for i in generator.permutation(len(windows))]
 
 

@@ -11,6 +11,7 @@ A checkpoint is a folder `step-00000120` with
 A run killed at any moment leaves whole checkpoints only, and so does a power cut: see
 `helpers.data.disk`. Only folders of such a name are read or pruned; a copy `step-00000120-keep` is
 left alone. With several machines, the folder must be on shared storage.
+A run may go on with another number of processes, if batch_size × accumulation × processes stays.
 
 A new run starts from a checkpoint's weights, with its own settings and its own folder, by
 
@@ -18,8 +19,10 @@ A new run starts from a checkpoint's weights, with its own settings and its own 
 """
 
 import json
+import math
 import re
 import shutil
+import warnings
 from pathlib import Path
 
 import torch
@@ -31,6 +34,8 @@ from helpers.data import disk
 
 KEEP = 2  # the newest, and one more in case the disk damages it
 LENGTH = ("epochs", "steps", "updates")  # what differs in a run that is to be longer
+# What an update's window is divided by. The same window may be divided otherwise.
+DIVISION = ("batch_size", "accumulation", "processes")
 ANEW = (
     "To start a new run from its weights: helpers.training.checkpoints.load_weights(<the "
     "checkpoint's folder>, model), and another checkpoint_dir."
@@ -153,7 +158,18 @@ def _check_fingerprint(checkpoint: Path, saved: dict, current: dict, extend: boo
     longer = current.get("updates", 0) > saved.get("updates", 0)
     if extend and longer:
         saved = saved | {key: current[key] for key in LENGTH}
+    divided = []
+    if (window := _window(current)) and _window(saved) == window:
+        ours = {key: current[key] for key in DIVISION}
+        divided = disk.differences(saved, saved | ours)
+        saved = saved | ours
     if not (differing := disk.differences(saved, current)):
+        if divided:
+            warnings.warn(
+                f"{checkpoint} goes on with {', '.join(divided)}. The updates see the same "
+                "sequences in the same order; what dropout and collate_fn draw is another draw.",
+                stacklevel=2,
+            )
         return
     more = "To train longer, set extend=True. " if longer and not extend else ""
     raise CheckpointError(
@@ -162,6 +178,11 @@ def _check_fingerprint(checkpoint: Path, saved: dict, current: dict, extend: boo
         + f"\nGo on with the settings it was made with, or train in another checkpoint_dir. {more}"
         + ANEW
     )
+
+
+def _window(run: dict) -> int | None:
+    """Sequences in an update, or None of a description that isn't a run's."""
+    return math.prod(run[key] for key in DIVISION) if run.keys() >= set(DIVISION) else None
 
 
 def _device(model: nn.Module) -> str:

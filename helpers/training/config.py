@@ -62,6 +62,9 @@ class TrainingConfig:
     label_smoothing: float = 0.0  # share of the target spread evenly over all classes
     group_by_length: bool = True  # batch sequences of similar length: less padding
     precision: Precision = "auto"  # "auto" takes what the hardware is fast at
+    tf32: bool = False  # fp32 products on a GPU keep 10 bits of their inputs, and are fast
+    compile: bool = False  # torch.compile the model: minutes first, then fewer, larger kernels
+    deterministic: bool = False  # the same bits again on a GPU, by kernels that may be slower
     seed: int = 0  # order of the data, dropout and any randomness of collate_fn
 
     evaluate_every: int | None = None  # steps; None: at the end of each epoch

@@ -27,6 +27,9 @@ COUNTERPARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "label_smoothing": (("label_smoothing_factor",), "F.cross_entropy(label_smoothing=…)"),
     "group_by_length": (("train_sampling_strategy",), "DataLoader(batch_sampler=…)"),
     "precision": (("bf16", "fp16"), "with torch.autocast(…)"),
+    "tf32": (("tf32",), 'torch.set_float32_matmul_precision("high")'),
+    "compile": (("torch_compile",), "torch.compile(model)"),
+    "deterministic": (("full_determinism",), "torch.use_deterministic_algorithms(True)"),
     "seed": (("seed",), "torch.manual_seed(…)"),
     "evaluate_every": (("eval_strategy", "eval_steps"), "if step % k == 0: model.eval() …"),
     "best_metric": (

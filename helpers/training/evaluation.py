@@ -15,6 +15,7 @@ from helpers.training.objective import (
     IGNORED,
     Loss,
     count_labels,
+    masks_unread,
     mean_loss,
     shifts_labels,
     to_device,
@@ -105,7 +106,7 @@ def _forward(
     *,
     labelled: bool,
 ) -> Iterator[tuple]:
-    """Yield (rows, batch, output, (sum of losses, labels)) for this process's batches."""
+    """Yield (rows, batch on the CPU, output, (mean loss, labels)) for this process's batches."""
     device = next(model.parameters()).device
     group = join_processes()
     shifted = shifts_labels(model)
@@ -115,15 +116,27 @@ def _forward(
         # The longest first: memory trouble shows at once.
         order = np.argsort(-lengths, kind="stable")
         batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-        for rows in batches[group.process_index :: group.num_processes]:
-            batch = collate_fn(take(dataset, rows))
+        mine = batches[group.process_index :: group.num_processes]
+        loader = torch.utils.data.DataLoader(
+            mine,
+            batch_size=None,  # an item is a whole batch's rows already
+            collate_fn=lambda rows: (rows, collate_fn(take(dataset, rows))),
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # it draws a number, and not from the training's
+        )
+        loaded = iter(loader)
+        ready = next(loaded, None)
+        while ready is not None:
+            rows, batch = ready
             check_batch(model, batch, labelled=labelled)
-            batch = to_device(batch, device)
-            output, part = model(**batch), (0.0, 0)
+            with masks_unread(device):
+                output, part = model(**to_device(batch, device, model)), (0.0, 0)
+            # Labels are counted on the CPU: no GPU is waited for before the next batch is there.
             # The mean over no label is 0/0, and adds nothing.
             if "labels" in batch and (n := count_labels(model, batch)):
                 loss = mean_loss(output, batch["labels"], shifted=shifted, loss_fn=loss_fn)
-                part = (loss.item() * n, n)
+                part = (loss, n)
+            ready = next(loaded, None)  # collated while a GPU computes, before its result is read
             yield rows, batch, output, part
 
 
@@ -156,9 +169,9 @@ def _unpad(values: torch.Tensor, real: torch.Tensor | None) -> list[np.ndarray]:
     return [row[keep] for row, keep in zip(values, real.bool().cpu().numpy(), strict=True)]
 
 
-def _mean(parts: list[tuple[float, int]]) -> float:
-    """The mean over all processes' labels, from (sum of losses, how many)."""
-    parts = gather_object(parts)
+def _mean(parts: list[tuple[float | torch.Tensor, int]]) -> float:
+    """The mean over all processes' labels, from (mean loss, how many) of each batch."""
+    parts = gather_object([(float(loss) * n, n) for loss, n in parts])
     labels = sum(n for _, n in parts)
     if labels == 0:
         raise ValueError(f"The dataset has no label: all of them are {IGNORED}.")

@@ -14,7 +14,9 @@ from helpers.training.config import TrainingConfig
 from helpers.training.evaluation import Predictions, evaluate, predict
 from helpers.training.history import History
 from helpers.training.interruption import noted
+from helpers.training.memory import out_of_memory_explained
 from helpers.training.objective import Loss
+from helpers.training.precision import kernels
 from helpers.training.processes import owned_folder
 from helpers.training.run import NonFiniteLossError, Run
 
@@ -78,10 +80,16 @@ def train(
         InUseError: when another run is writing to `checkpoint_dir`.
         NonFiniteLossError: naming the update, the rows of its batch and the last good
             checkpoint.
+        torch.OutOfMemoryError: with a note on what to lower, and what fits by the formulas of
+            `helpers.training.memory`.
         Interrupted: after Ctrl-C or SIGTERM, in a run that keeps checkpoints: the update is
             finished and a checkpoint written first.
     """
-    with owned_folder(config.checkpoint_dir):
+    with (
+        owned_folder(config.checkpoint_dir),
+        kernels(tf32=config.tf32, deterministic=config.deterministic),
+        out_of_memory_explained(model, dataset, config),
+    ):
         run = Run.start(
             model,
             dataset,

@@ -18,12 +18,16 @@ V (a + 8) + d (2 a + 8). Temporary results of one operation, the CUDA
 context and unused gaps in the allocator's blocks aren't counted: leave a gigabyte or two.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
-from helpers.training.config import Precision
+from helpers.training.batches import sequence_lengths
+from helpers.training.config import Precision, TrainingConfig
+from helpers.training.objective import shifts_labels
+from helpers.training.precision import resolve_precision
 
 STATES = 8  # bytes that AdamW keeps for a trained weight
 
@@ -206,3 +210,50 @@ def kept_for_backward(model: torch.nn.Module, forward: Callable[[], object]) -> 
         result = forward()  # kept until the count is done
     del result
     return sum(size for size, _ in kept.values())
+
+
+@contextmanager
+def out_of_memory_explained(
+    model: torch.nn.Module, dataset: Sequence, config: TrainingConfig
+) -> Iterator[None]:
+    """Add to a `torch.OutOfMemoryError` what to lower, and what fits by the formulas above."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        device = next(model.parameters()).device
+        on_gpu = device.type == "cuda"
+        memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else None
+        error.add_note(remedy(model, int(sequence_lengths(dataset).max()), config, memory))
+        raise
+
+
+def remedy(model: torch.nn.Module, longest: int, config: TrainingConfig, memory: int | None) -> str:
+    """What to lower where an update on sequences of `longest` pieces takes too much memory.
+
+    `memory` is the device's, in bytes, or None if unknown; 2 GiB of it are left for what the
+    formulas don't count.
+    """
+    wanted = f"batch_size={config.batch_size} and accumulation={config.accumulation}"
+    said = (
+        f"An update doesn't fit with {wanted}, and the longest sequence has {longest} pieces. "
+        "Lower batch_size, and raise accumulation by the same factor: the updates stay what they "
+        "are, and a run that keeps checkpoints goes on from the last. "
+    )
+    fits = None
+    try:
+        network = Network.of(model)
+        precision = resolve_precision(config.precision, next(model.parameters()).device)
+        settings = {"precision": precision, "scored": float(shifts_labels(model))}
+        if memory is not None:
+            free = memory - 2 * 2**30
+            fits = largest_batch(network, free, longest, accumulated=True, **settings)
+    except (AttributeError, ValueError):
+        pass  # a model that the formulas don't know
+    if fits == 0:
+        said += "By helpers.training.memory not even one such sequence fits. "
+    elif fits is not None:
+        said += f"By helpers.training.memory {fits} such sequences fit. "
+    return said + (
+        "Next: model.gradient_checkpointing_enable() where the model has it, shorter sequences "
+        "(max_length of the tokenizer), LoRA."
+    )

@@ -27,8 +27,7 @@ from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 
-from helpers.data.masking import IGNORED
-from helpers.hardware import labelled
+from helpers.hardware import IGNORED, labelled
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

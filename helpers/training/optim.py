@@ -1,6 +1,7 @@
 """AdamW with weight decay on matrices alone, Muon, and the learning rate of each step."""
 
 import math
+from collections import defaultdict
 
 import torch
 from torch import nn
@@ -64,25 +65,31 @@ class Muon(torch.optim.AdamW):
     become about 1 (Jordan et al., 2024). Scaled by 0.2 √max(n, m), it has the size of an AdamW
     step, so that one learning rate serves both (Liu et al., arXiv:2502.16982, section 2.2).
 
-    It is torch.optim.Muon in the precision of the weights. Torch's computes in bfloat16, which
-    takes many times as long on a processor without bfloat16.
+    On a GPU it iterates in bfloat16, as torch.optim.Muon does, and else in the precision of the
+    weights: a processor without bfloat16 takes many times as long in it. Matrices of one shape are
+    iterated together, which torch's doesn't do.
     """
 
     def __init__(
         self, model: nn.Module, learning_rate: float, weight_decay: float, beta2: float = 0.999
     ):
-        """For all trainable parameters of `model`; an `nn.Embedding` is no inner matrix.
+        """For all trainable parameters of `model`.
+
+        An `nn.Embedding` is no inner matrix, and what scores the vocabulary isn't one either.
 
         Raises:
             ValueError: if every parameter is frozen.
         """
-        embeddings = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
+        vocabulary = getattr(getattr(model, "config", None), "vocab_size", None)
+        outer = {
+            m.weight
+            for m in model.modules()
+            if isinstance(m, nn.Embedding) or getattr(m, "out_features", 0) == vocabulary
+        }
         groups = []
         for group in parameter_groups(model, weight_decay):
             for inner in (True, False):
-                chosen = [
-                    p for p in group["params"] if inner == (p.ndim == 2 and p not in embeddings)
-                ]
+                chosen = [p for p in group["params"] if inner == (p.ndim == 2 and p not in outer)]
                 if chosen:
                     groups.append(group | {"params": chosen, "orthogonalize": inner})
         super().__init__(groups, lr=learning_rate, betas=(BETA1, beta2), fused=True)
@@ -95,37 +102,50 @@ class Muon(torch.optim.AdamW):
         """One update from the gradients."""
         for group in self.param_groups:
             if group["orthogonalize"]:
+                alike = defaultdict(list)
                 for p in group["params"]:
                     if p.grad is not None:
-                        self._step_matrix(p, group["lr"], group["weight_decay"])
-                        p.grad = None  # so that AdamW leaves it alone
+                        alike[p.shape].append(p)
+                for matrices in alike.values():
+                    self._step_matrices(matrices, group["lr"], group["weight_decay"])
         super().step(closure)
 
-    def _step_matrix(self, p: torch.Tensor, learning_rate: float, weight_decay: float) -> None:
-        state = self.state[p]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(p)
-        momentum = state["momentum"].lerp_(p.grad, 1 - MUON_MOMENTUM)
-        direction = orthogonalize(p.grad.lerp(momentum, MUON_MOMENTUM))  # Nesterov's look ahead
-        p.mul_(1 - learning_rate * weight_decay)
-        p.add_(direction, alpha=-learning_rate * 0.2 * max(p.shape) ** 0.5)
+    def _step_matrices(
+        self, matrices: list[torch.Tensor], learning_rate: float, weight_decay: float
+    ) -> None:
+        for p in matrices:
+            if "momentum" not in self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        momenta = [self.state[p]["momentum"] for p in matrices]
+        gradients = [p.grad for p in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - MUON_MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, momenta, MUON_MOMENTUM)  # Nesterov's look ahead
+        directions = orthogonalize(torch.stack(ahead)).unbind()
+        torch._foreach_mul_(matrices, 1 - learning_rate * weight_decay)
+        size = 0.2 * max(matrices[0].shape) ** 0.5
+        torch._foreach_add_(matrices, directions, alpha=-learning_rate * size)
+        for p in matrices:
+            p.grad = None  # so that AdamW leaves it alone
 
 
 def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """A matrix (n, m) with the same singular vectors and singular values of about 1.
+    """Matrices (..., n, m) with the same singular vectors and singular values of about 1.
 
     Newton–Schulz iteration with a quintic polynomial that is steep at 0, so that small singular
     values grow fast: five steps bring them to between 0.7 and 1.2, unless they were tiny (Jordan
-    et al., 2024, https://kellerjordan.github.io/posts/muon/).
+    et al., 2024, https://kellerjordan.github.io/posts/muon/). On a GPU in bfloat16.
     """
-    tall = matrix.size(0) > matrix.size(1)
+    tall = matrix.size(-2) > matrix.size(-1)
     x = matrix.mT if tall else matrix  # wide, so that x xᵀ is the smaller product
-    x = x / (x.norm() + 1e-7)  # no singular value is above 1
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # no singular value is above 1
+    x = x.flatten(0, -3) if x.ndim > 2 else x[None]
+    x = x.bfloat16() if x.is_cuda else x
     a, b, c = 3.4445, -4.7750, 2.0315
     for _ in range(steps):
         gram = x @ x.mT
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = x.to(matrix.dtype)
+    return (x.mT if tall else x).reshape(matrix.shape)
 
 
 def learning_rate_factor(step: int, steps: int, warmup_ratio: float, schedule: Schedule) -> float:

@@ -47,6 +47,28 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 
 
 @contextmanager
+def kernels(*, tf32: bool, deterministic: bool) -> Iterator[None]:
+    """Let torch choose its kernels so; then what was set before comes back.
+
+    `tf32` permits products in TF32, and nothing here forbids them where the caller has permitted
+    them. With `deterministic`, an operation that can't promise the same bits again is an error.
+    """
+    products = torch.get_float32_matmul_precision() if tf32 else None
+    strict = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        if tf32:
+            torch.set_float32_matmul_precision("high")
+        if deterministic:
+            torch.use_deterministic_algorithms(True)
+        yield
+    finally:
+        if tf32:
+            torch.set_float32_matmul_precision(products)
+        torch.use_deterministic_algorithms(strict, warn_only=warns)
+
+
+@contextmanager
 def computing_in(model: nn.Module, precision: Precision, device: torch.device) -> Iterator[None]:
     """`autocast`; for "fp32" the weights too are in fp32 meanwhile, whatever they are stored in."""
     tensors = [*model.parameters(), *model.buffers()] if precision == "fp32" else []

@@ -95,6 +95,13 @@ class Run:
             raise ValueError(
                 f"{len(lengths)} sequences can't be shared by {group.num_processes} processes"
             )
+        together = config.batch_size * group.num_processes
+        if config.accumulation > math.ceil(len(lengths) / together):
+            raise ValueError(
+                f"accumulation={config.accumulation}: an update would take more than the "
+                f"{len(lengths)} sequences that there are, {together} in a forward pass of all "
+                f"processes. Set accumulation={math.ceil(len(lengths) / together)} or less."
+            )
         if optimizer is None:
             make = adamw if config.optimizer == "adamw" else Muon
             optimizer = make(model, config.learning_rate, config.weight_decay, config.beta2)
@@ -113,9 +120,16 @@ class Run:
             lengths=lengths,
         )
         run.restore()
+        if config.compile:
+            # Lengths vary: one graph for all, and not one for each.
+            several = len(set(lengths)) > 1
+            run.wrapped = torch.compile(model, dynamic=True if several else None)
         if group.num_processes > 1:
+            # No `static_graph`: that all batches use the same parameters, one can't tell.
             run.wrapped = nn.parallel.DistributedDataParallel(
-                model, find_unused_parameters=run.some_parameters_rest()
+                run.wrapped,
+                find_unused_parameters=run.some_parameters_rest(),
+                gradient_as_bucket_view=True,  # else all gradients are there twice
             )
         if run.step == 0 and getattr(model, "_unfinished", False):
             warnings.warn(
@@ -237,7 +251,7 @@ class Run:
         """
         device = self.group.device
         with ExitStack() as contexts:
-            if self.wrapped is not self.model and not last:
+            if isinstance(self.wrapped, nn.parallel.DistributedDataParallel) and not last:
                 # Processes exchange gradients once an update, not once a batch.
                 contexts.enter_context(self.wrapped.no_sync())
             with autocast(self.precision, device):
@@ -430,6 +444,7 @@ class Run:
             precision=self.precision,
             processes=self.group.num_processes,
             updates=self.total_steps,
+            kernels=self._kernels() or None,
         )
         last = checkpoints.latest(Path(self.config.checkpoint_dir))
         # Nobody may write a checkpoint before everybody has looked for the last one.
@@ -447,6 +462,13 @@ class Run:
         self.step = progress.pop("step")
         self.stale_evaluations = progress.pop("stale_evaluations")
         self.history = History(**progress)
+
+    def _kernels(self) -> list[str]:
+        """The settings that change a number on this device, though not what is computed."""
+        names = ["compile"] if self.config.compile else []
+        if self.group.device.type == "cuda":
+            names += [n for n in ("tf32", "deterministic") if getattr(self.config, n)]
+        return names
 
     def stop_if_asked(self, signals: list[int]) -> None:
         """Write a checkpoint and stop, if a signal came; all processes at the same update."""

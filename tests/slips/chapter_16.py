@@ -24,6 +24,11 @@ SLIPS = [
     ("16.6", "12 / 15", "in which it works"),
     ("16.6", "3 / 16", "counted one more"),
     ("16.6", "1 / 5", "Right"),
+    ("16.7", "16 * 7", "That is DDP"),
+    ("16.7", "8 * 7 / 8", "FSDP holds both"),
+    ("16.7", "8 * 7 + 8 * 7 / 8", "That is stage 1"),
+    ("16.7", "4 * 7 + 12 * 7 / 8", "the weights are divided too"),
+    ("16.7", "16 * 7e9 / 8 / 1e9", "Right"),
     (
         "noise_from",
         """

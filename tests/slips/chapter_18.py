@@ -24,6 +24,11 @@ SLIPS = [
     ("18.6", "0.36 - 0.32", "its own cosine"),
     ("18.6", "0.54", "counts against"),
     ("18.6", "0.28", "Right"),
+    ("18.7", "7 / 4.2", "2 to the power"),
+    ("18.7", "math.log(7 / 4.2)", "ratio of the lengths"),
+    ("18.7", "math.log10(7 / 4.2)", "ratio of the lengths"),
+    ("18.7", "1 / math.log2(7 / 4.2)", "Upside down"),
+    ("18.7", "math.log2(7 / 4.2)", "Right"),
     (
         "copied_share",
         """

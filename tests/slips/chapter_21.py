@@ -21,6 +21,11 @@ SLIPS = [
     ("21.6", "21", "would hang from each other"),
     ("21.6", "15", "at a smaller price"),
     ("21.6", "8 + 3 + 6", "Right"),
+    ("21.7", "2 / 3", "That is F1"),
+    ("21.7", "0.75", "That is the precision"),
+    ("21.7", "0.6", "That is the recall"),
+    ("21.7", "150 / 240", "That is F2"),
+    ("21.7", "37.5 / 52.5", "Right"),
     (
         "tags_of",
         """

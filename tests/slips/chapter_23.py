@@ -76,4 +76,58 @@ SLIPS = [
     ("23.6", "0.15", "masked too"),
     ("23.6", "0.1275", "known to be masked"),
     ("23.6", "1 - 0.15", "Right"),
+    (
+        "new_word_recall",
+        """
+        def new_word_recall(true, found, known):
+            from helpers.data import segmentation
+
+            w = segmentation.spans(true)
+            return len(w & segmentation.spans(found)) / len(w)
+        """,
+        "the known ones are left out",
+    ),
+    (
+        "new_word_recall",
+        """
+        def new_word_recall(true, found, known):
+            from helpers.data import segmentation
+
+            text, w = "".join(true), segmentation.spans(true)
+            old = {(start, end) for start, end in w if text[start:end] in known}
+            return len(old & segmentation.spans(found)) / len(old)
+        """,
+        "recall of the known words",
+    ),
+    (
+        "new_word_recall",
+        """
+        def new_word_recall(true, found, known):
+            from helpers.data import segmentation
+
+            text, w = "".join(true), segmentation.spans(true)
+            new = {(start, end) for start, end in w if text[start:end] not in known}
+            return len(new & segmentation.spans(found)) / len(w)
+        """,
+        "not by that of all",
+    ),
+    (
+        "new_word_recall",
+        """
+        def new_word_recall(true, found, known):
+            place, hits, total = 0, 0, 0
+            ends = set()
+            for word in found:
+                ends.add((place, place + len(word)))
+                place += len(word)
+            place = 0
+            for word in true:
+                if word not in known:
+                    total += 1
+                    hits += (place, place + len(word)) in ends
+                place += len(word)
+            return hits / total
+        """,
+        "Right",
+    ),
 ]
