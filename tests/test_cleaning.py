@@ -155,6 +155,20 @@ def test_every_class_has_its_share_whatever_the_order():
     assert sum(a != b for a, b in pairwise(labels)) > 2  # shuffled
 
 
+def test_a_class_has_its_share_at_both_ends_of_a_split_too():
+    labels = ["common"] * 1_800 + ["rare"] * 200
+    rows = dataset([f"text {i}" for i in range(2_000)], labels)
+    ends = Counter()
+    for seed in range(20):  # a tenth of the validation rows, from either end
+        order = corpora.split(rows, seed=seed)["validation"]["label"][:]
+        tenth = len(order) // 10
+        ends["first"] += sum(order[:tenth])
+        ends["last"] += sum(order[-tenth:])
+    expected = 0.1 * 20 * tenth
+    for end, found in ends.items():  # four standard deviations
+        assert abs(found - expected) < 4 * (0.9 * expected) ** 0.5, (end, found, expected)
+
+
 def test_the_seed_decides():
     rows = dataset([f"text {i}" for i in range(100)])
     tests = [set(corpora.split(rows, seed=seed)["test"]["text"]) for seed in (0, 0, 1)]

@@ -1,11 +1,14 @@
 """The lanes of `make portability` and `make colab`: what they run, and what they call green."""
 
+import ast
 import re
 import subprocess
 import sys
+from importlib.metadata import distribution, packages_distributions
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tools import colab, lanes, portability
 from tools.set_address import ROOT
@@ -26,7 +29,7 @@ def test_the_package_promises_no_version_older_than_colabs():
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    colabs = {name.lower().replace("_", "-"): version for name, version in pins().items()}
+    colabs = {canonicalize_name(name): version for name, version in pins().items()}
     for line in project["dependencies"]:
         requirement = Requirement(line)
         version = colabs.get(requirement.name)
@@ -36,6 +39,53 @@ def test_the_package_promises_no_version_older_than_colabs():
         (least,) = (part.version for part in requirement.specifier if part.operator == ">=")
         given = version.split(".")[: least.count(".") + 1]
         assert least.split(".") == given, f"{line} promises more than the lane with {version} runs"
+
+
+def reached(path, seen):
+    """The top-level modules from elsewhere that importing a file of the project imports."""
+    if path in seen or not path.is_file():
+        return set()
+    seen.add(path)
+    found = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            own, top = ROOT / name.replace(".", "/"), name.partition(".")[0]
+            found |= reached(own.with_suffix(".py"), seen) | reached(own / "__init__.py", seen)
+            if not (ROOT / top).is_dir():
+                found.add(top)
+    return found
+
+
+def installed_with(requirement, seen):
+    """The distributions that installing this one brings, as they are in this environment."""
+    name = canonicalize_name(requirement.name)
+    if (name, *requirement.extras) in seen:
+        return
+    seen.add((name, *requirement.extras))
+    for line in distribution(name).requires or ():
+        needed = Requirement(line)
+        extras = requirement.extras or {""}
+        if not needed.marker or any(needed.marker.evaluate({"extra": e}) for e in extras):
+            installed_with(needed, seen)
+
+
+def test_a_lane_has_what_its_tests_import():
+    """What is imported on the way must come with the package, or the lane leaves the test out."""
+    at_hand = set()
+    installed_with(Requirement(f"plm-book-helpers{lanes.PACKAGE.removeprefix('.')}"), at_hand)
+    names = {name for name, *_ in at_hand} | {"plm-book-helpers"}
+    by_module = packages_distributions()
+    for path in sorted((ROOT / "tests").glob("test_*.py")):
+        if str(path.relative_to(ROOT)) in portability.RENDERING:
+            continue
+        modules = reached(path, set()) - set(sys.stdlib_module_names) - {"conftest"}
+        strange = {
+            m for m in modules if not names & set(map(canonicalize_name, by_module.get(m, ())))
+        }
+        assert not strange, f"{path.name} imports {strange}: name it in RENDERING"
 
 
 def test_counts_are_read_off_a_report(tmp_path):

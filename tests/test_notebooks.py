@@ -3,20 +3,36 @@
 nbval runs the notebooks themselves: see pyproject.toml.
 """
 
+import base64
 import copy
+import io
 import re
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from tools import execute_notebooks, notebook_form
 from tools.set_address import ROOT, configured_url
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 URL = "https://github.com/ada/book"
-PICTURE = new_output("display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
+
+
+def png(image):
+    """Of an image of PIL, as it stands in a notebook."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+PICTURE = new_output(
+    "display_data",
+    data={"image/png": png(Image.new("RGB", (2, 2))), "text/plain": "<Figure>"},
+)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -241,6 +257,40 @@ def test_tidying_runs_nothing_and_folds_in_jupyterlab_what_the_pages_fold(tmp_pa
     tidy = nbformat.read(path, as_version=4)
     assert [cell.metadata.get("jupyter") for cell in tidy.cells] == [{"source_hidden": True}, None]
     assert [cell.execution_count for cell in tidy.cells] == [None, None]
+
+
+FIGURE = """
+import matplotlib.pyplot as plt, numpy as np
+plt.figure(figsize=(3, 2), dpi=100)
+plt.imshow(np.arange(64).reshape(8, 8), cmap="Blues")
+plt.title("A title");
+"""
+
+
+def test_a_figure_is_stored_at_twice_the_pixels_of_its_shown_width(tmp_path):
+    notebook = new_notebook(cells=[new_code_cell(FIGURE)])
+    execute_notebooks.execute(notebook, tmp_path)
+    drawn = notebook.cells[0].outputs[-1].data["image/png"]
+    execute_notebooks.normalise(notebook)
+    figure = notebook.cells[0].outputs[-1]
+    shown = figure.metadata["image/png"]
+    assert shown.keys() == {"width"}  # a height would stretch the figure on a phone
+    before, after = (
+        Image.open(io.BytesIO(base64.b64decode(data))) for data in (drawn, figure.data["image/png"])
+    )
+    assert before.size == after.size
+    assert after.width in (2 * shown["width"], 2 * shown["width"] + 1)
+    assert len(figure.data["image/png"]) < 0.6 * len(drawn)
+    apart = np.abs(np.asarray(before.convert("RGB"), int) - np.asarray(after.convert("RGB"), int))
+    assert apart.max() <= 16  # of 255: nobody sees it
+
+
+def test_a_figure_with_a_see_through_background_keeps_it():
+    image = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
+    output = new_output("display_data", data={"image/png": png(image)})
+    cell = new_code_cell("plot()", outputs=[output])
+    execute_notebooks.normalise(new_notebook(cells=[cell]))
+    assert cell.outputs[0].data["image/png"] == png(image)
 
 
 def test_a_failing_cell_is_named_and_the_file_stays(tmp_path, monkeypatch, capsys):

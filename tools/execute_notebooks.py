@@ -7,6 +7,8 @@ are printed, not stored. A notebook in which a cell fails stays as it was.
 """
 
 import argparse
+import base64
+import io
 import os
 import sys
 import time
@@ -16,11 +18,14 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from PIL import Image
 
 from tools import notebook_form
 from tools.set_address import ROOT, configured_url
 
 CELL_TIMEOUT = 600  # seconds
+TWICE_THE_PIXELS = "--InlineBackend.figure_formats={'retina'}"  # shown at the size of once
+COLOURS = 256  # of a stored figure: lines, text and heat maps need no more
 LIMIT = 120  # seconds that a chapter may take
 
 # ru_maxrss counts KiB on Linux and bytes on macOS.
@@ -53,6 +58,7 @@ def execute(notebook: NotebookNode, folder: Path, kernel: str = "python3") -> in
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name=kernel,
+        extra_arguments=[TWICE_THE_PIXELS],
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
@@ -99,9 +105,29 @@ def normalise(notebook: NotebookNode) -> None:
             continue
         if not cell.source.strip():
             cell.execution_count, cell.outputs = None, []
+        for output in cell.outputs:
+            _lighten(output)
         cell.metadata.pop("jupyter", None)
         if "hide-input" in cell.metadata.get("tags", ()):  # what the pages fold, JupyterLab folds
             cell.metadata["jupyter"] = {"source_hidden": True}
+
+
+def _lighten(output: NotebookNode) -> None:
+    """Store a figure with a palette, in place, at about a third of the bytes.
+
+    Of its shown size the width alone is kept: a phone makes the figure narrower, and a height
+    would stretch it then.
+    """
+    if "image/png" not in output.get("data", {}):
+        return
+    output.metadata.get("image/png", {}).pop("height", None)
+    with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as image:
+        if image.mode != "RGBA" or image.getextrema()[3] != (255, 255):  # done, or see-through
+            return
+        light = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    light.save(file, "PNG", optimize=True)
+    output.data["image/png"] = base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def run(path: Path) -> list[str]:

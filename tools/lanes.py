@@ -15,6 +15,7 @@ from tools.set_address import ROOT
 FOLDER = ROOT / ".lanes"
 COLAB_PINS = ROOT / "tests" / "colab-pins.txt"
 COLAB_PYTHON = "3.13"
+PACKAGE = ".[test,serve,chat]"  # what its tests need, but for those of the rendered book
 
 
 class LaneError(RuntimeError):
@@ -143,7 +144,7 @@ def oldest() -> Path:
     return environment(
         "oldest",
         find_python(COLAB_PYTHON),
-        ["--constraint", str(COLAB_PINS), "--editable", ".[test]"],
+        ["--constraint", str(COLAB_PINS), "--editable", PACKAGE],
         base=colab(),
     )
 
@@ -152,7 +153,7 @@ def newest() -> Path:
     """The Python of an environment with the newest release of everything, on the newest Python."""
     python = environment("newest", newest_python())
     # Each time: a release of today isn't there yet.
-    pip_install(python, ["--upgrade", "--upgrade-strategy", "eager", "--editable", ".[test]"])
+    pip_install(python, ["--upgrade", "--upgrade-strategy", "eager", "--editable", PACKAGE])
     return python
 
 

@@ -25,7 +25,10 @@ from tools.set_address import ROOT
 # What the book's own tools make, which are pinned; no lane of other versions has them.
 RENDERING = tuple(
     f"tests/test_{name}.py"
-    for name in ("book", "deeper", "editions", "editions_browser", "finding", "pdf", "slides")
+    for name in (
+        *("book", "chapter_numbers", "deeper", "editions", "editions_browser", "finding"),
+        *("glossary", "live", "pdf", "reading_time", "slides", "slips", "teaching", "zoom"),
+    )
 )
 PACKAGES = ("torch", "transformers", "numpy", "pandas")
 

@@ -217,10 +217,12 @@ def split(
         )
     labels = _labels(rows) if "label" in rows.column_names else [0] * len(rows)
     groups = list(rows[group]) if group else None
-    chosen = split_rows(_texts(rows), labels, groups, seed=seed, validation=validation, test=test)
+    texts = _texts(rows)
+    chosen = split_rows(texts, labels, groups, seed=seed, validation=validation, test=test)
     if not validation:
         del chosen["validation"]
     for name, places in chosen.items():
+        places.sort(key=lambda i: _digest(f"{texts[i]} shuffled {seed}"))
         for label in sorted(set(labels) - {labels[i] for i in places}):
             _refuse_split(rows, label, labels, groups, name)
     return DatasetDict({name: rows.select(places) for name, places in chosen.items()})
@@ -250,12 +252,14 @@ def split_rows(
     """The row numbers of train, validation and test; `split` says by which rule.
 
     Within each class the groups, or else the texts, are ordered by their SHA-256; the first ones
-    are the test set. A group is of the class that most of its rows have. Rows keep that order.
+    are the test set. A group is of the class that most of its rows have. Rows keep that order,
+    which isn't random: a part begins and ends short of the classes whose share ends elsewhere.
+    Draw rows from it, or `split`, which shuffles, instead of taking the first ones.
     """
     salt = f" {seed}" if seed else ""  # 0 is the split that the book's corpora have
 
     def digest(key: str) -> bytes:
-        return hashlib.sha256(f"{key}{salt}".encode()).digest()
+        return _digest(f"{key}{salt}")
 
     keys = [" ".join(words(text)) or text for text in texts]
     members: dict[Hashable, list[int]] = defaultdict(list)
@@ -271,6 +275,10 @@ def split_rows(
         for part, rows in _deal([members[name] for name in names], validation, test).items():
             chosen[part] += rows
     return {part: sorted(rows, key=lambda i: digest(keys[i])) for part, rows in chosen.items()}
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
 
 
 def _deal(groups: list[list[int]], validation: float, test: float) -> dict[str, list[int]]:
