@@ -1,8 +1,9 @@
 """English texts with their translations, of two kinds: interface messages and everyday sentences.
 
-The messages, a ``datasets.DatasetDict`` with fixed splits, come from the interface of Home Assistant, software that joins the devices of a house.
-Each of its components, most of them for one brand of devices, has a file of messages for each
-language, and a message has the same key in all of them. The sentences are for learners of Chinese.
+The messages, a ``datasets.DatasetDict`` with fixed splits, come from the interface of Home
+Assistant, software that joins the devices of a house. Each of its components, most of them for one
+brand of devices, has a file of messages for each language, and a message has the same key in all
+of them. The sentences are for learners of Chinese.
 """
 
 import json
@@ -125,8 +126,8 @@ def hsk_sentences() -> Dataset:
 
     A test of what a translator makes of another kind of text, so there is no split. Of the file's
     4,354 rows those are left out whose translation is a placeholder, such as "placeholder-p3", and
-    those whose English or Chinese an earlier row has: 4,230 stay. The file's project calls sentences and
-    translations its own; it doesn't say who wrote them, or with what help.
+    those whose English or Chinese an earlier row has: 4,230 stay. The file's project calls
+    sentences and translations its own; it doesn't say who wrote them, or with what help.
 
     Licence: CC BY-SA 4.0.
     https://github.com/no7z/hsk-sentences-audio.
