@@ -14,14 +14,6 @@ README = (ROOT / "README.md").read_text("utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.ipynb"))
 
 
-@pytest.mark.parametrize("theme", first_picture.THEMES)
-def test_the_picture_is_drawn_from_the_stored_results(theme):
-    name = f"what-pretraining-buys-{theme}.svg"
-    stored = (ROOT / "book" / "_static" / name).read_text("utf-8")
-    assert stored == first_picture.draw(theme), "make pictures"
-    assert f"_static/{name}" in PAGE and f"_static/{name}" in README
-
-
 def test_the_words_of_the_picture_are_its_numbers():
     (said,) = set(re.findall(r":alt: (.*)", PAGE))
     found = first_picture.table().pivot(index="model", columns="labels", values="mean")

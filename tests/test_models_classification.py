@@ -132,7 +132,7 @@ def test_a_configuration_that_is_given_is_taken(tmp_path):
 def test_a_model_of_another_kind_is_refused(tmp_path):
     ModernBert(
         ModernBertConfig(
-            vocab_size=50, d_model=16, n_layers=1, n_heads=2, d_ff=32, max_positions=32
+            vocab_size=50, d_model=16, n_layers=2, n_heads=2, d_ff=32, max_positions=32
         )
     ).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"modernbert'.*'bert'"):

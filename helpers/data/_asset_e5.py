@@ -138,6 +138,7 @@ def _write_configs(sizes: dict[str, int], epsilon: float, folder: Path) -> None:
         "bos_token_id": 0,
         "pad_token_id": 1,
         "eos_token_id": 2,
+        "transformers_version": "5.15.0",  # which warns of Mistral's tokenizer where none is named
     }
     tokenizer = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # reads tokenizer.json as it is
