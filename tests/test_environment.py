@@ -158,7 +158,7 @@ def test_a_notebook_stays_quiet_and_keeps_real_warnings(tmp_path):
     assert "a real warning" in warn[0].text
     (picture,) = figure
     with Image.open(BytesIO(b64decode(picture.data["image/png"]))) as png:
-        assert png.info["dpi"] == pytest.approx((120, 120), abs=0.1)
+        assert png.info["dpi"] == pytest.approx((240, 240), abs=0.1)  # shown at half
         assert "Software" not in png.info  # a new version of matplotlib makes no diff
 
 

@@ -260,6 +260,8 @@ def test_tidying_runs_nothing_and_folds_in_jupyterlab_what_the_pages_fold(tmp_pa
 
 
 FIGURE = """
+from helpers.teaching import environment
+environment.set_up(seed=0)  # as the first cell of a chapter
 import matplotlib.pyplot as plt, numpy as np
 plt.figure(figsize=(3, 2), dpi=100)
 plt.imshow(np.arange(64).reshape(8, 8), cmap="Blues")

@@ -162,3 +162,15 @@ def test_a_message_needs_all_six_languages(files, changed, kept):
     assert len(rows) == kept
     if kept:
         assert (rows[0]["en"], rows[0]["zh-Hans"], rows[0]["key"]) == ("own 0", "zh-Hans 0", "k")
+
+
+# Everyday sentences
+
+
+def test_hsk_sentences_have_no_text_twice_and_no_placeholder():
+    rows = parallel.hsk_sentences()
+    assert rows.column_names == ["source", "target", "level"]
+    assert len(rows) == len(set(rows["source"])) == len(set(rows["target"])) == 4_230
+    assert set(rows["level"]) == set(range(1, 7))
+    assert not any(source.startswith("placeholder") for source in rows["source"])
+    assert (rows[0]["source"], rows[0]["target"]) == ("Hello, teacher!", "老师，您好！")

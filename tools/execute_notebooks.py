@@ -24,7 +24,6 @@ from tools import notebook_form
 from tools.set_address import ROOT, configured_url
 
 CELL_TIMEOUT = 600  # seconds
-TWICE_THE_PIXELS = "--InlineBackend.figure_formats={'retina'}"  # shown at the size of once
 COLOURS = 256  # of a stored figure: lines, text and heat maps need no more
 LIMIT = 120  # seconds that a chapter may take
 
@@ -58,7 +57,6 @@ def execute(notebook: NotebookNode, folder: Path, kernel: str = "python3") -> in
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name=kernel,
-        extra_arguments=[TWICE_THE_PIXELS],
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,

