@@ -4,8 +4,8 @@
 
 The chapter's fine-tuned SmolLM2 answers openings four times each, and a rule chooses: an answer of
 at most 12 words that ends a sentence is better than one that isn't. The model is then trained on
-these pairs with DPO. The part "pairs" holds what the rule chose, "runs" a row a run, the first of
-the model as it was: what each model says to test openings and how far that is from the model it
+these pairs with DPO. The part "pairs" holds what the rule chose, "runs" a row a run, for each seed
+one of the model as it was: what each model says to test openings, how far that is from the model it
 started from, what it gives to pairs of test openings, and what people's answers cost it. β is 0.1
 with each seed, and with the first seed two others too. On one core with bfloat16 about two minutes
 for the pairs and three for a training.
