@@ -202,6 +202,26 @@ def test_muon_leaves_embeddings_and_heads_to_adamw(device):
         assert given == set(model.parameters())
 
 
+def test_a_vocabulary_as_large_as_the_network_is_wide_hides_no_inner_matrix_from_muon():
+    sizes = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 32}
+    model = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(**sizes, num_hidden_layers=2, num_attention_heads=2)
+    )
+    groups = Muon(model, 0.01, 0.0).param_groups
+    inner = {p for group in groups if group["orthogonalize"] for p in group["params"]}
+    outer = {name for name, p in model.named_parameters() if p.ndim == 2 and p not in inner}
+    assert outer == {"model.embed_tokens.weight", "lm_head.weight"}
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1), (2, 1, 6), (2, 3, 6, 4)])
+def test_a_matrix_of_one_row_and_stacks_of_stacks_are_orthogonalized(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    turned = orthogonalize(matrix)
+    assert turned.shape == matrix.shape
+    assert torch.linalg.svdvals(turned).min() > 0.6 and torch.linalg.svdvals(turned).max() < 1.3
+    assert torch.equal(orthogonalize(0 * matrix), 0 * matrix)
+
+
 def test_matrices_of_one_shape_are_orthogonalized_together(monkeypatch):
     stack = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0))
     together = orthogonalize(stack)
