@@ -98,7 +98,7 @@ bench: $(READY) assets ## measure training, pretraining and generation against o
 	@$(BIN)/python -m benchmarks.generation
 	@$(BIN)/python -m benchmarks.pretraining
 
-gpu-check: $(READY) ## measure a CUDA GPU: waits, fine-tuning, pretraining, generation (8 minutes)
+gpu-check: $(READY) ## measure a CUDA GPU: waits, fine-tuning, pretraining, generation (8 minutes or more)
 	@$(BIN)/python -m benchmarks.gpu
 
 speeds: $(READY) ## write the page of speeds from what the two above have stored

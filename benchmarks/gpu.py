@@ -223,8 +223,10 @@ def losses(make: Callable, dataset: Dataset, collate: Callable, *, cpu: bool) ->
     config = TrainingConfig(steps=20, learning_rate=1e-3, precision="fp32", progress=False)
     PartialState._reset_state()
     PartialState(cpu=cpu)  # left to itself, Accelerate takes the GPU
-    history = train(model, dataset, config, collate_fn=collate)
-    PartialState._reset_state()
+    try:
+        history = train(model, dataset, config, collate_fn=collate)
+    finally:
+        PartialState._reset_state()  # or what comes after a failure would be measured on the CPU
     return [record["loss"] for record in history.records]
 
 

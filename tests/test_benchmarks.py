@@ -51,6 +51,17 @@ def test_what_fails_or_finds_no_time_says_so_and_the_rest_goes_on(monkeypatch):
     assert report["generation"] == {"left out": "the -1 minutes were over"}
 
 
+def test_a_run_on_the_cpu_that_fails_leaves_the_gpu_to_the_sections_after_it(monkeypatch):
+    def fail(*_, **__):
+        assert PartialState().device == CPU
+        raise ValueError
+
+    monkeypatch.setattr(gpu, "train", fail)
+    with pytest.raises(ValueError):
+        gpu.cpu_difference()
+    assert not PartialState._shared_state
+
+
 def test_without_a_gpu_the_check_says_so():
     if torch.cuda.is_available():
         pytest.skip("a GPU is here")

@@ -418,6 +418,13 @@ def test_the_calculator_follows_its_controls(page):
     assert rows.nth(5).inner_text().split("\t")[1] == "5.91"
     said = box.get_by_role("status")
     wait_for(said, "5.91 GiB at the peak, when the backward pass begins. On 16 GB,")
+    caption = box.locator("caption")
+    assert caption.inner_text().endswith("the peak is less than the sum.")
+    page.get_by_label("Several forward passes an update").check()
+    amounts = [float(row.split("\t")[1]) for row in rows.all_inner_texts()]
+    assert amounts[5] == pytest.approx(sum(amounts[:5]), abs=0.03)
+    assert caption.inner_text().endswith("the peak is the sum.")
+    page.get_by_label("Several forward passes an update").uncheck()
     page.get_by_label("Activation checkpointing").check()
     assert float(rows.nth(5).inner_text().split("\t")[1]) < 5.91
     page.get_by_label("Layers").fill("")

@@ -2,16 +2,24 @@
 
 import re
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
+import peft
 import pytest
 import torch
+import transformers
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from helpers.training import evaluation, precision
 from helpers.training.config import TrainingConfig
 from helpers.training.loop import evaluate, train
-from helpers.training.memory import Network, remedy, training_memory
+from helpers.training.memory import (
+    Network,
+    out_of_memory_explained,
+    remedy,
+    training_memory,
+)
 from helpers.training.optim import Muon, orthogonalize
 from tests import tiny
 from tests.test_training_waits import causal, llama, masked, modernbert, next_piece
@@ -80,7 +88,7 @@ def seen(model):
     return told
 
 
-def test_the_settings_hold_for_the_run_and_not_after_it():
+def test_the_settings_hold_for_the_run_and_not_after_it(monkeypatch):
     before = torch.get_float32_matmul_precision(), False
     model = tiny.tagger()
     told = seen(model)
@@ -91,6 +99,10 @@ def test_the_settings_hold_for_the_run_and_not_after_it():
     with pytest.raises(ZeroDivisionError), precision.kernels(tf32=True, deterministic=True):
         raise ZeroDivisionError
     assert torch.get_float32_matmul_precision() == before[0]
+    with monkeypatch.context() as untouched:  # a call imports 800 modules, which takes a second
+        untouched.setattr(torch, "use_deterministic_algorithms", None)
+        with precision.kernels(tf32=False, deterministic=False):
+            pass
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with precision.kernels(tf32=False, deterministic=False):
@@ -127,6 +139,45 @@ def test_the_remedy_counts_what_fits():
         assert (needed <= int(2.1 * gib) - 2 * gib) is is_small
     other = torch.nn.Linear(2, 2)
     assert "By helpers" not in remedy(other, 20, config, 16 * gib)
+    odd = tiny.tagger()
+    sizes = odd.config.to_dict() | {
+        "intermediate_size": [32, 64]
+    }  # one for each layer, as some have
+    odd.config = SimpleNamespace(**sizes)
+    assert "By helpers" not in remedy(odd, 20, config, 16 * gib)
+
+
+def fits(model, **settings):
+    """How many sequences of 2,000 pieces the remedy says fit."""
+    config = TrainingConfig(steps=1, precision="fp32", **settings)
+    said = remedy(model, 2000, config, int(2.02 * 2**30))
+    return int(re.search(r"memory (\d+) such sequences fit", said)[1])
+
+
+def test_the_remedy_knows_lora_checkpointing_and_who_scores_the_vocabulary():
+    whole = {"vocab_size": 50_000, "hidden_size": 16, "num_attention_heads": 2}
+    shape = {"intermediate_size": 32, "num_hidden_layers": 2, "max_position_embeddings": 2000}
+    config = transformers.BertConfig(**whole, **shape)
+    model = transformers.BertForTokenClassification(config)
+    frozen = transformers.BertForTokenClassification(config)
+    lora = peft.LoraConfig(r=1, target_modules=["query"])
+    assert fits(peft.get_peft_model(frozen, lora)) > fits(model)
+    before = fits(model)
+    model.gradient_checkpointing_enable()
+    assert fits(model) > before
+    masked_lm = transformers.BertForMaskedLM(config)
+    said = remedy(masked_lm, 2000, TrainingConfig(steps=1), int(2.02 * 2**30))
+    assert "not even one such sequence fits" in said  # its scores alone are 1.2 GB
+    one = TrainingConfig(steps=1, batch_size=1)
+    assert "Lower batch_size" not in remedy(model, 2000, one, None)
+
+
+def test_data_that_nobody_has_checked_do_not_hide_that_memory_ran_out():
+    with (
+        pytest.raises(torch.OutOfMemoryError),
+        out_of_memory_explained(tiny.tagger(), iter(()), TrainingConfig(steps=1)),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
 def test_an_accumulation_that_the_data_cannot_fill_is_refused():
@@ -149,6 +200,26 @@ def test_muon_leaves_embeddings_and_heads_to_adamw(device):
         assert names - norms == {"model.embed_tokens.weight"} | heads
         given = {p for group in optimizer.param_groups for p in group["params"]}
         assert given == set(model.parameters())
+
+
+def test_a_vocabulary_as_large_as_the_network_is_wide_hides_no_inner_matrix_from_muon():
+    sizes = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 32}
+    model = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(**sizes, num_hidden_layers=2, num_attention_heads=2)
+    )
+    groups = Muon(model, 0.01, 0.0).param_groups
+    inner = {p for group in groups if group["orthogonalize"] for p in group["params"]}
+    outer = {name for name, p in model.named_parameters() if p.ndim == 2 and p not in inner}
+    assert outer == {"model.embed_tokens.weight", "lm_head.weight"}
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1), (2, 1, 6), (2, 3, 6, 4)])
+def test_a_matrix_of_one_row_and_stacks_of_stacks_are_orthogonalized(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    turned = orthogonalize(matrix)
+    assert turned.shape == matrix.shape
+    assert torch.linalg.svdvals(turned).min() > 0.6 and torch.linalg.svdvals(turned).max() < 1.3
+    assert torch.equal(orthogonalize(0 * matrix), 0 * matrix)
 
 
 def test_matrices_of_one_shape_are_orthogonalized_together(monkeypatch):

@@ -5,14 +5,21 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from helpers.training import checkpoints
+from helpers.training.batches import sequence_lengths
+from helpers.training.loop import TrainingConfig, train
+from helpers.training.optim import adamw
+from helpers.training.run import Run
 from tests.forked import Forked, fork
+from tests.tiny import collate, tagger, tagging_data
 
 BATCHES = 48  # that the first process collates: 24 updates of 2, and one for the checks
 
@@ -126,6 +133,50 @@ def test_a_checkpoint_is_not_for_windows_of_another_size(tmp_path):
     assert launch(tmp_path, "--half", processes=2) != 0
     # The folder is as it was: the run still goes on with one process.
     assert launch(tmp_path, "--half") == 0
+
+
+class Processes(SimpleNamespace):
+    """As a process sees a group, where it need not meet the others."""
+
+    device, process_index, is_main_process = torch.device("cpu"), 0, True
+
+    def wait_for_everyone(self):
+        pass
+
+
+@pytest.mark.parametrize(("rows", "refused"), [(8, False), (9, True), (10, False)])
+def test_another_number_of_processes_must_leave_out_as_many_sequences(tmp_path, rows, refused):
+    """Of 9 sequences in windows of 4, the last goes round one process and not round two."""
+    model, data = tagger(), tagging_data(rows)
+    settings = {"steps": 6, "precision": "fp32", "progress": False, "checkpoint_dir": tmp_path}
+    config = TrainingConfig(batch_size=4, checkpoint_every=3, **settings)
+    train(model, data, config, collate_fn=collate)
+    optimizer = adamw(model, config.learning_rate, config.weight_decay, config.beta2)
+    two = Run(
+        config=replace(config, batch_size=2, resume=True),
+        dataset=data,
+        collate_fn=collate,
+        evaluate_fn=None,
+        after_update=None,
+        loss_fn=None,
+        group=Processes(num_processes=2),
+        model=model,
+        wrapped=model,
+        optimizer=optimizer,
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        precision="fp32",
+        lengths=sequence_lengths(data),
+        peaks=[group["lr"] for group in optimizer.param_groups],
+    )
+    assert two.left_out == refused
+    if refused:
+        told = r"left_out: None there, 1 now(.|\n)*go on with as many processes"
+        with pytest.raises(checkpoints.CheckpointError, match=told):
+            two.restore()
+    else:
+        with pytest.warns(UserWarning, match="processes: 1 there, 2 now"):
+            two.restore()
+        assert two.step == 6
 
 
 @pytest.mark.parametrize("before", [1, 2])

@@ -20,7 +20,7 @@ What the contenders do is written in `benchmarks/`.
 [Chapter 16](#chapter-16) explains what makes them fast or slow.
 
 `make bench` measures the machine it runs on.
-`make gpu-check` measures a CUDA GPU, in at most eight minutes and without a network.
+`make gpu-check` measures a CUDA GPU, without a network; after eight minutes it begins no new round.
 Both write a file into `benchmarks/results`, and `make speeds` makes this page from it.
 A measurement on a machine that isn't here is welcome.
 """

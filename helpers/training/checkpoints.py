@@ -11,7 +11,8 @@ A checkpoint is a folder `step-00000120` with
 A run killed at any moment leaves whole checkpoints only, and so does a power cut: see
 `helpers.data.disk`. Only folders of such a name are read or pruned; a copy `step-00000120-keep` is
 left alone. With several machines, the folder must be on shared storage.
-A run may go on with another number of processes, if batch_size × accumulation × processes stays.
+A run may go on with another number of processes, if batch_size × accumulation × processes stays
+and an epoch leaves out as many sequences: those of a last window with fewer than the processes.
 
 A new run starts from a checkpoint's weights, with its own settings and its own folder, by
 
@@ -172,6 +173,11 @@ def _check_fingerprint(checkpoint: Path, saved: dict, current: dict, extend: boo
             )
         return
     more = "To train longer, set extend=True. " if longer and not extend else ""
+    if divided and saved.get("left_out") != current.get("left_out"):
+        more += (
+            "An epoch leaves out the sequences that don't go round the processes (left_out), so "
+            "its updates are others now: go on with as many processes as it was made with. "
+        )
     raise CheckpointError(
         f"The checkpoint {checkpoint} is of another run:\n  "
         + "\n  ".join(differing)

@@ -19,14 +19,15 @@ context and unused gaps in the allocator's blocks aren't counted: leave a gigaby
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
+from transformers import MODEL_FOR_MASKED_LM_MAPPING
 
 from helpers.training.batches import sequence_lengths
 from helpers.training.config import Precision, TrainingConfig
-from helpers.training.objective import shifts_labels
+from helpers.training.objective import shifts_labels, unwrap
 from helpers.training.precision import resolve_precision
 
 STATES = 8  # bytes that AdamW keeps for a trained weight
@@ -223,7 +224,8 @@ def out_of_memory_explained(
         device = next(model.parameters()).device
         on_gpu = device.type == "cuda"
         memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else None
-        error.add_note(remedy(model, int(sequence_lengths(dataset).max()), config, memory))
+        with suppress(TypeError, ValueError):  # of data that nobody has checked yet
+            error.add_note(remedy(model, int(sequence_lengths(dataset).max()), config, memory))
         raise
 
 
@@ -234,20 +236,26 @@ def remedy(model: torch.nn.Module, longest: int, config: TrainingConfig, memory:
     formulas don't count.
     """
     wanted = f"batch_size={config.batch_size} and accumulation={config.accumulation}"
-    said = (
-        f"An update doesn't fit with {wanted}, and the longest sequence has {longest} pieces. "
-        "Lower batch_size, and raise accumulation by the same factor: the updates stay what they "
-        "are, and a run that keeps checkpoints goes on from the last. "
-    )
+    said = f"Memory ran out with {wanted}, and the longest sequence has {longest} pieces. "
+    if config.batch_size > 1:
+        said += (
+            "Lower batch_size, and raise accumulation by the same factor: the updates stay what "
+            "they are, and a run that keeps checkpoints goes on from the last. "
+        )
     fits = None
     try:
-        network = Network.of(model)
+        network = Network.of(unwrap(model))
         precision = resolve_precision(config.precision, next(model.parameters()).device)
-        settings = {"precision": precision, "scored": float(shifts_labels(model))}
+        settings = {
+            "precision": precision,
+            "scored": float(_scores_all(model)),
+            "checkpointing": any(getattr(m, "gradient_checkpointing", 0) for m in model.modules()),
+            "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        }
         if memory is not None:
             free = memory - 2 * 2**30
             fits = largest_batch(network, free, longest, accumulated=True, **settings)
-    except (AttributeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         pass  # a model that the formulas don't know
     if fits == 0:
         said += "By helpers.training.memory not even one such sequence fits. "
@@ -255,5 +263,13 @@ def remedy(model: torch.nn.Module, longest: int, config: TrainingConfig, memory:
         said += f"By helpers.training.memory {fits} such sequences fit. "
     return said + (
         "Next: model.gradient_checkpointing_enable() where the model has it, shorter sequences "
-        "(max_length of the tokenizer), LoRA."
+        "(max_length of the tokenizer), LoRA. Where evaluate_fn is in the traceback, lower its "
+        "batch_size instead."
     )
+
+
+def _scores_all(model: torch.nn.Module) -> bool:
+    """Whether the whole vocabulary is scored at each piece."""
+    inner = unwrap(model)
+    kind = MODEL_FOR_MASKED_LM_MAPPING.get(type(getattr(inner, "config", None)), ())
+    return shifts_labels(model) or isinstance(inner, kind)

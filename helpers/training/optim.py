@@ -81,11 +81,11 @@ class Muon(torch.optim.AdamW):
             ValueError: if every parameter is frozen.
         """
         vocabulary = getattr(getattr(model, "config", None), "vocab_size", None)
-        outer = {
-            m.weight
-            for m in model.modules()
-            if isinstance(m, nn.Embedding) or getattr(m, "out_features", 0) == vocabulary
-        }
+        outer = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
+        if vocabulary is not None:
+            # The last one: a vocabulary of bytes may be as large as the network is wide.
+            heads = [m for m in model.modules() if getattr(m, "out_features", None) == vocabulary]
+            outer |= {head.weight for head in heads[-1:]}
         groups = []
         for group in parameter_groups(model, weight_decay):
             for inner in (True, False):

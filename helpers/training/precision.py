@@ -65,7 +65,8 @@ def kernels(*, tf32: bool, deterministic: bool) -> Iterator[None]:
     finally:
         if tf32:
             torch.set_float32_matmul_precision(products)
-        torch.use_deterministic_algorithms(strict, warn_only=warns)
+        if deterministic:
+            torch.use_deterministic_algorithms(strict, warn_only=warns)
 
 
 @contextmanager

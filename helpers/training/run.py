@@ -162,10 +162,14 @@ class Run:
         return self.config.batch_size * self.config.accumulation * self.group.num_processes
 
     @property
+    def left_out(self) -> int:
+        """Sequences of an epoch's last window, if they are too few to go round the processes."""
+        rest = len(self.lengths) % self.window_size
+        return rest if rest < self.group.num_processes else 0
+
+    @property
     def steps_per_epoch(self) -> int:
-        full, rest = divmod(len(self.lengths), self.window_size)
-        # A last window too small to go round the processes is left out.
-        return full + (rest >= self.group.num_processes)
+        return math.ceil((len(self.lengths) - self.left_out) / self.window_size)
 
     @property
     def total_steps(self) -> int:
@@ -445,6 +449,7 @@ class Run:
             processes=self.group.num_processes,
             updates=self.total_steps,
             kernels=self._kernels() or None,
+            left_out=self.left_out or None,
         )
         last = checkpoints.latest(Path(self.config.checkpoint_dir))
         # Nobody may write a checkpoint before everybody has looked for the last one.

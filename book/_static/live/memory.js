@@ -129,7 +129,9 @@
         h("td", { "aria-hidden": "true" }));
       const millions = Math.round(net.parameters / 1e6).toLocaleString("en");
       const caption = h("caption", {}, `An update of ${millions} million weights with AdamW. `,
-        "Not all of it is there at once: the peak is less than the sum.");
+        accumulated.checked
+          ? "All of it is there when a later backward pass begins: the peak is the sum."
+          : "Not all of it is there at once: the peak is less than the sum.");
       result.replaceChildren(h("table", { class: "live-next" }, caption, h("thead", {}, head),
         h("tbody", {},
           row("weights", found.weights),
