@@ -1163,7 +1163,12 @@ def test_multilingual_e5_cuts_text_as_published(e5, text, pieces):
 
 
 # Lists and grammars: bytes at least, packed and unpacked. All else has weights or a corpus.
-SMALL = {"typo-list": (3e5, 1e6), "home-commands": (7e5, 8e5), "hsk-sentences": (8e5, 6e6)}
+SMALL = {
+    "typo-list": (3e5, 1e6),
+    "home-commands": (7e5, 8e5),
+    "hsk-sentences": (8e5, 6e6),
+    "summary-pairs": (1e7, 1e5),  # a small part of a large archive
+}
 
 
 def test_every_asset_is_pinned():

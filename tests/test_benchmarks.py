@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 from accelerate import PartialState
+from transformers.utils import logging
 
 from benchmarks import gpu
 from benchmarks.finetuning import alternate
@@ -15,12 +16,15 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def fresh_group():
+def fresh_process():
+    """What a script sets for its whole process is undone for the next test."""
+    verbosity = logging.get_verbosity()
     yield
+    logging.set_verbosity(verbosity)
     PartialState._reset_state()
 
 
-def test_the_gpu_check_runs_whole_on_a_cpu(tmp_path, fresh_group):
+def test_the_gpu_check_runs_whole_on_a_cpu(tmp_path, fresh_process):
     file = tmp_path / "smoke.json"
     report = gpu.main(["--smoke", "--rounds", "1", "--out", str(file)])
     assert json.loads(file.read_text()) == report

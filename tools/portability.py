@@ -27,8 +27,8 @@ RENDERING = tuple(
     f"tests/test_{name}.py"
     for name in (
         *("book", "chapter_numbers", "deeper", "editions", "editions_browser", "finding"),
-        *("glossary", "live", "pdf", "pictures", "reading_time", "slides", "slips"),
-        *("teaching", "zoom"),
+        *("glossary", "live", "long_cells", "pdf", "pictures", "reading_time", "slides"),
+        *("slips", "teaching", "zoom"),
     )
 )
 PACKAGES = ("torch", "transformers", "numpy", "pandas")
