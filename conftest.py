@@ -1,7 +1,9 @@
 """Settings of every test run; notebooks' kernels inherit the environment."""
 
 import os
+import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -27,6 +29,23 @@ LONG = (
     "saved_folders",
     "live",
 )
+
+
+def pytest_configure(config):
+    """One temporary folder for all that a run starts, gone with it.
+
+    nbval ends a kernel by killing it, and tests kill processes: what these would have deleted at
+    their end would stay, some 5 GB a run. pytest's own `tmp_path` stays where it looks for it.
+    """
+    if not hasattr(config, "workerinput"):  # test processes inherit the first one's folder
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+        os.environ["TMPDIR"] = config.temporary_folder = tempfile.mkdtemp(prefix="plm-")
+        tempfile.tempdir = None  # it was read from the environment before
+
+
+def pytest_unconfigure(config):
+    if folder := getattr(config, "temporary_folder", None):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.hookimpl(trylast=True)

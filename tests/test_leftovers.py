@@ -1,0 +1,35 @@
+"""A test run leaves no temporary folder behind, whatever it had to kill."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).parents[1]
+SCRATCH = """import tempfile
+scratch = tempfile.TemporaryDirectory()  # is deleted when the notebook ends, unless it is killed
+print(scratch.name)
+"""
+
+
+def test_the_folder_of_a_killed_kernel_goes_with_the_run(tmp_path):
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRATCH)])
+    nbformat.write(notebook, tmp_path / "scratch.ipynb")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "."],
+        cwd=tmp_path,
+        env=environment | {"TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert [path.name for path in temporary.iterdir() if "pytest-of" not in path.name] == []
