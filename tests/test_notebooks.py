@@ -259,6 +259,17 @@ def test_tidying_runs_nothing_and_folds_in_jupyterlab_what_the_pages_fold(tmp_pa
     assert [cell.execution_count for cell in tidy.cells] == [None, None]
 
 
+def test_an_object_is_stored_without_its_address():
+    plain = "<pandas.io.formats.style.Styler at 0x7fa64b8ef410>"
+    output = new_output("execute_result", {"text/plain": plain, "text/html": "<b>1</b>"})
+    notebook = new_notebook(cells=[new_code_cell("table", outputs=[output])])
+    execute_notebooks.normalise(notebook)
+    assert notebook.cells[0].outputs[0].data == {
+        "text/plain": "<pandas.io.formats.style.Styler>",
+        "text/html": "<b>1</b>",
+    }
+
+
 FIGURE = """
 from helpers.teaching import environment
 environment.set_up(seed=0)  # as the first cell of a chapter
