@@ -3,8 +3,8 @@
     python -m tests.sharding_process FILE
 
 Writes to FILE, as JSON, for each kind the losses of three updates, the sums of the weights
-afterwards, evaluations, which share of the weights the first process kept, and what `train` says of settings that it refuses. With one process
-nothing is sharded.
+afterwards, evaluations, which share of the weights the first process kept, and what `train` says of
+what it refuses. With one process nothing is sharded.
 """
 
 import json
@@ -21,6 +21,7 @@ from helpers.training.objective import smoothed
 from helpers.training.optim import adamw
 from helpers.training.processes import join_processes
 from tests import tiny
+from tests.test_multitask import mixed
 from tests.test_training_waits import (
     causal,
     llama,
@@ -29,7 +30,6 @@ from tests.test_training_waits import (
     next_piece,
     with_lora,
 )
-from tests.test_multitask import mixed
 
 
 def checkpointing():
@@ -101,7 +101,12 @@ def fit(kind, group):
     # What is left is an ordinary model.
     assert type(model).__name__[:4] != "FSDP" and type(next(model.parameters())) is nn.Parameter
     alone = evaluate(model, data, collate_fn=collate, loss_fn=loss_fn)["loss"]
-    return {"losses": history.losses, "sums": sums, "seen": [*evaluations, [alone]], "shares": shares}
+    return {
+        "losses": history.losses,
+        "sums": sums,
+        "seen": [*evaluations, [alone]],
+        "shares": shares,
+    }
 
 
 def refused(model, data=None, collate=tiny.collate, optimizer=None, **settings):

@@ -1,6 +1,7 @@
 """strategy="fsdp": two processes with half of the model each are one process with all of it."""
 
 import json
+import re
 import subprocess
 import sys
 from itertools import chain
@@ -136,13 +137,12 @@ def test_models_of_all_kinds_are_trained_and_evaluated_in_shards(kinds):
     ],
 )
 def test_what_cannot_be_sharded_is_refused(kinds, case, told):
-    with pytest.raises(ValueError, match=told):
-        raise ValueError(kinds[1]["refusals"][case])
+    assert re.search(told, kinds[1]["refusals"][case])
 
 
 @pytest.mark.parametrize("setting", [{"compile": True}, {"optimizer": "muon"}])
 def test_settings_that_need_the_whole_model_are_refused(setting):
-    with pytest.raises(ValueError, match='strategy="fsdp" with compile=.*whole matrices'):
+    with pytest.raises(ValueError, match=r'strategy="fsdp" with compile=.*whole matrices'):
         TrainingConfig(steps=1, strategy="fsdp", **setting)
     with pytest.raises(ValueError, match=r"strategy='zero': it must be one of \('ddp', 'fsdp'\)"):
         TrainingConfig(steps=1, strategy="zero")

@@ -67,7 +67,7 @@ class TrainingConfig:
     tf32: bool = False  # fp32 products on a GPU keep 10 bits of their inputs, and are fast
     compile: bool = False  # torch.compile the model: minutes first, then fewer, larger kernels
     deterministic: bool = False  # the same bits again on a GPU, by kernels that may be slower
-    strategy: Strategy = "ddp"  # "fsdp": each process keeps a share of the model, in less memory
+    strategy: Strategy = "ddp"  # "fsdp": each process keeps a share of the model, not all of it
     seed: int = 0  # order of the data, dropout and any randomness of collate_fn
 
     evaluate_every: int | None = None  # steps; None: at the end of each epoch

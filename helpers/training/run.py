@@ -87,10 +87,8 @@ class Run:
         check_weights(model)
         if config.strategy == "fsdp":
             _check_fsdp(model, optimizer, precision)
-        if config.strategy == "fsdp" and group.num_processes > 1:
-            trained = sharding.shard(model, group)
-        else:
-            trained = model.to(group.device)
+        sharded = config.strategy == "fsdp" and group.num_processes > 1
+        trained = sharding.shard(model, group) if sharded else model.to(group.device)
         if group.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(group.device)
         if isinstance(loss_fn, nn.Module):
@@ -126,24 +124,7 @@ class Run:
             lengths=lengths,
         )
         run.restore()
-        if config.compile:
-            # Lengths vary: one graph for all, and not one for each.
-            several = len(set(lengths)) > 1
-            run.wrapped = torch.compile(model, dynamic=True if several else None)
-        if sharding.is_sharded(trained):
-            if run.some_parameters_rest():
-                raise ValueError(
-                    'strategy="fsdp": a batch leaves some parameters without a gradient, as that of '
-                    "one task the heads of the others. Freeze them (requires_grad=False) if no "
-                    'batch uses them, or use strategy="ddp".'
-                )
-        elif group.num_processes > 1:
-            # No `static_graph`: that all batches use the same parameters, one can't tell.
-            run.wrapped = nn.parallel.DistributedDataParallel(
-                run.wrapped,
-                find_unused_parameters=run.some_parameters_rest(),
-                gradient_as_bucket_view=True,  # else all gradients are there twice
-            )
+        run.wrap()
         if run.step == 0 and getattr(model, "_unfinished", False):
             warnings.warn(
                 "An earlier run on this model object was interrupted, and there is no checkpoint "
@@ -156,6 +137,29 @@ class Run:
         trained.zero_grad(set_to_none=True)  # an interrupted run may have left gradients
         run.clock = time.perf_counter()
         return run
+
+    def wrap(self) -> None:
+        """Compile the model if asked, and make several processes average its gradients."""
+        if self.config.compile:
+            # Lengths vary: one graph for all, and not one for each.
+            several = len(set(self.lengths)) > 1
+            self.wrapped = torch.compile(self.model, dynamic=True if several else None)
+        if self.group.num_processes == 1:
+            return
+        rest = self.some_parameters_rest()
+        if not sharding.is_sharded(self.wrapped):
+            # No `static_graph`: that all batches use the same parameters, one can't tell.
+            self.wrapped = nn.parallel.DistributedDataParallel(
+                self.wrapped,
+                find_unused_parameters=rest,
+                gradient_as_bucket_view=True,  # else all gradients are there twice
+            )
+        elif rest:
+            raise ValueError(
+                'strategy="fsdp": a batch leaves some parameters without a gradient, as that of '
+                "one task the heads of the others. Freeze them (requires_grad=False) if no batch "
+                'uses them, or use strategy="ddp".'
+            )
 
     @property
     def trained(self) -> nn.Module:
@@ -547,9 +551,7 @@ class Run:
         )
 
 
-def _check_fsdp(
-    model: nn.Module, optimizer: torch.optim.Optimizer | None, precision: str
-) -> None:
+def _check_fsdp(model: nn.Module, optimizer: torch.optim.Optimizer | None, precision: str) -> None:
     sharding.check_shardable(model, precision)
     if optimizer is not None:
         raise ValueError(

@@ -69,7 +69,7 @@ def shard(model: nn.Module, group: PartialState) -> nn.Module:
     shared = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in model.parameters()}
     sharded = copy.deepcopy(model, shared)
     mesh = init_device_mesh(group.device.type, (group.num_processes,))
-    # A model may return views, such as logits without their last axis; nobody changes them in place.
+    # A model may return views, such as logits without their last axis; nothing changes them.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
     for block in _blocks(sharded):
         fully_shard(block, mesh=mesh)
