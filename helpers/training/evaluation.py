@@ -61,8 +61,9 @@ def predict(
 ) -> Predictions:
     """Logits of `model` on every row of `dataset`, and labels and loss if it has labels.
 
-    Memory grows with N × C. By default all is computed in fp32, whatever the weights are stored
-    in, and without TF32, whatever torch is told; `precision="auto"` is faster on some hardware, and less exact. `loss_fn` as in `train`.
+    Memory grows with N × C. By default all is computed in fp32, whatever the weights are stored in,
+    and without TF32, whatever torch is told; `precision="auto"` is faster on some hardware, and
+    less exact. `loss_fn` as in `train`.
 
     Raises:
         ValueError: data or a model that `checks.check_data` refuses.
