@@ -62,7 +62,7 @@ def shard(model: nn.Module, group: PartialState) -> nn.Module:
     model.cpu()
     with torch.no_grad():
         for tensor in (*model.parameters(), *model.buffers()):
-            there = tensor.to(group.device)  # NCCL sends nothing that is on the CPU
+            there = tensor.to(group.device).contiguous()  # NCCL sends nothing that is on the CPU
             dist.broadcast(there, src=0)
             tensor.copy_(there)
     # The copy's tensors share the memory of the model's until they are cut.
