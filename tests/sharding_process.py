@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
-from transformers import BertForTokenClassification
+from transformers import BertForTokenClassification, T5Config, T5ForConditionalGeneration
 
 from helpers.training.loop import TrainingConfig, evaluate, train
 from helpers.training.objective import smoothed
@@ -47,6 +47,21 @@ def masked(examples):
     return batch | {"input_ids": batch["input_ids"].where(~hidden, 4), "labels": labels}
 
 
+def writer():
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    config = T5Config(vocab_size=tiny.VOCABULARY, dropout_rate=0.0, **sizes)
+    config.decoder_start_token_id = 0
+    return T5ForConditionalGeneration(config)
+
+
+def tied():
+    """Two blocks with one matrix."""
+    model = tiny.tagger()
+    first, second = model.bert.encoder.layer
+    second.output.dense.weight = first.output.dense.weight
+    return model
+
+
 def odd():
     """Of 5 heads and 25 features: nothing can be divided by two."""
     sizes = {"hidden_size": 25, "num_attention_heads": 5, "intermediate_size": 31}
@@ -62,6 +77,7 @@ KINDS = {
     "masked, logits when they are read": (modernbert, masked, None),
     "masked, logits for a loss": (modernbert, masked, smoothed(0.1)),
     "transformers' causal": (llama, next_piece, None),
+    "encoder and decoder": (writer, next_piece, None),
     "LoRA": (with_lora, next_piece, None),
 }
 
@@ -127,6 +143,7 @@ def refusals():
         ),
         "optimizer": refused(model, optimizer=adamw(model, 0.1, 0.0)),
         "half": refused(half),
+        "tied": refused(tied()),
     }
 
 

@@ -117,7 +117,7 @@ def kinds(tmp_path_factory):
 def test_models_of_all_kinds_are_trained_and_evaluated_in_shards(kinds):
     """Tied weights, odd sizes, logits computed late, LoRA, gradient checkpointing; to 5e-6."""
     one, two = kinds
-    assert len(one) == len(two) == 10
+    assert len(one) == len(two) == 11
     for kind in one.keys() - {"refusals"}:
         alone, shared = one[kind], two[kind]
         assert shared["losses"] == pytest.approx(alone["losses"], abs=5e-6), kind
@@ -134,6 +134,7 @@ def test_models_of_all_kinds_are_trained_and_evaluated_in_shards(kinds):
         ("two tasks", "leaves some parameters without a gradient"),
         ("optimizer", "with an optimizer, AdamW: .* Leave it to the config"),
         ("half", r"word_embeddings.weight is torch.bfloat16. Load .* dtype=torch.float32"),
+        ("tied", "a weight is shared by several blocks"),
     ],
 )
 def test_what_cannot_be_sharded_is_refused(kinds, case, told):

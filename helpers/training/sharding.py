@@ -57,7 +57,7 @@ def shard(model: nn.Module, group: PartialState) -> nn.Module:
     the modules in the outermost `nn.ModuleList`s, and then the rest.
 
     Raises:
-        ValueError: torch's, for a parameter without dimensions.
+        ValueError: a parameter has no dimension, or is shared by two blocks.
     """
     model.cpu()
     with torch.no_grad():
@@ -75,7 +75,13 @@ def shard(model: nn.Module, group: PartialState) -> nn.Module:
         fully_shard(block, mesh=mesh)
     # Torch's default keeps what isn't in a block gathered between forward and backward pass, and
     # after an evaluation: logits that are computed when they are read find their weights.
-    return fully_shard(sharded, mesh=mesh)
+    fully_shard(sharded, mesh=mesh)
+    if len(list(sharded.parameters())) != len(list(model.parameters())):
+        raise ValueError(
+            'strategy="fsdp": a weight is shared by several blocks, or by a block and what is '
+            "around the blocks. Each is gathered by itself, and would get its own."
+        )
+    return sharded
 
 
 def _blocks(module: nn.Module) -> list[nn.Module]:
