@@ -107,6 +107,18 @@ def test_two_processes_with_half_the_batch_equal_one(tmp_path):
         torch.testing.assert_close(two_weights[name], value, rtol=0, atol=1e-4)
 
 
+def test_two_processes_of_a_compiled_model_equal_two_that_are_not_compiled(tmp_path, uninterrupted):
+    """With dropout, accumulation and evaluations; losses to 1e-5, weights to 1e-4."""
+    assert launch(tmp_path, "--half", "--compile", processes=2) == 0
+    (compiled, weights), (plain, expected) = result(tmp_path), uninterrupted[2]
+    assert compiled["graphs"] > 0 == plain["graphs"]
+    assert compiled["losses"] == pytest.approx(plain["losses"], abs=1e-5)
+    for ours, theirs in zip(compiled["evaluations"], plain["evaluations"], strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+    for name, value in expected.items():
+        torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_of_two_starts_in_one_folder_one_runs_and_the_other_is_told(
     tmp_path, uninterrupted, processes
