@@ -1,11 +1,15 @@
 """Settings of every test run; notebooks' kernels inherit the environment."""
 
+import functools
 import os
 import shutil
 import sys
 import tempfile
+import uuid
 
 import pytest
+import zmq
+from jupyter_client import KernelManager
 
 pytest_plugins = ["tests.fast"]
 
@@ -41,6 +45,24 @@ def pytest_configure(config):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
         os.environ["TMPDIR"] = config.temporary_folder = tempfile.mkdtemp(prefix="plm-")
         tempfile.tempdir = None  # it was read from the environment before
+    KernelManager.__init__ = _over_sockets(KernelManager.__init__)
+
+
+def _over_sockets(begin):
+    """Kernels that talk over sockets of the run's temporary folder, wherever a path is that short.
+
+    Two test processes that look for free ports may find the same ones, and each then waits for a
+    kernel that can't have them.
+    """
+
+    @functools.wraps(begin)
+    def over_sockets(manager, *args, **settings):
+        sockets = f"{tempfile.gettempdir()}/k{uuid.uuid4().hex[:8]}"  # and a number each: …-1
+        if zmq.has("ipc") and len(sockets) + 2 <= zmq.IPC_PATH_MAX_LEN:
+            settings = {"transport": "ipc", "ip": sockets} | settings
+        begin(manager, *args, **settings)
+
+    return over_sockets
 
 
 def pytest_unconfigure(config):

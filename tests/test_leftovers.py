@@ -13,13 +13,21 @@ SCRATCH = """import tempfile
 scratch = tempfile.TemporaryDirectory()  # is deleted when the notebook ends, unless it is killed
 print(scratch.name)
 """
+TALKS = """import json
+from pathlib import Path
+import ipykernel
+how = json.loads(Path(ipykernel.get_connection_file()).read_text())
+assert how["transport"] == "ipc", how  # two processes may find the same free port
+assert Path(how["ip"]).parent == Path(scratch.name).parent, how
+"""
 
 
 def test_the_folder_of_a_killed_kernel_goes_with_the_run(tmp_path):
     shutil.copy(ROOT / "conftest.py", tmp_path)
-    temporary = tmp_path / "temporary"
+    temporary = tmp_path / "t"  # a socket's path has to be short
     temporary.mkdir()
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRATCH)])
+    cells = [nbformat.v4.new_code_cell(source) for source in (SCRATCH, TALKS)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     nbformat.write(notebook, tmp_path / "scratch.ipynb")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     run = subprocess.run(

@@ -302,6 +302,18 @@ def written(path, *sources):
     return path
 
 
+def test_a_kernel_of_a_test_talks_over_sockets(tmp_path):
+    source = (
+        "import json, ipykernel\nhow = json.load(open(ipykernel.get_connection_file()))\n"
+        "print(how['transport'], len(f\"{how['ip']}-{how['shell_port']}\"))"
+    )
+    notebook = nbformat.read(written(tmp_path / "a.ipynb", source), as_version=4)
+    execute_notebooks.execute(notebook, tmp_path)
+    transport, length = notebook.cells[0].outputs[0].text.split()
+    assert transport == "ipc"
+    assert int(length) < 100  # 107 is the most on Linux, 103 on macOS
+
+
 def test_executing_twice_leaves_the_same_file(tmp_path):
     path = written(tmp_path / "a.ipynb", "x = 2", "", "import os\nprint(os.getcwd() == '.')\nx")
     notebook = nbformat.read(path, as_version=4)
