@@ -1,5 +1,6 @@
 """Settings of every test run; notebooks' kernels inherit the environment."""
 
+import atexit
 import functools
 import os
 import shutil
@@ -43,8 +44,10 @@ def pytest_configure(config):
     """
     if not hasattr(config, "workerinput"):  # test processes inherit the first one's folder
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-        os.environ["TMPDIR"] = config.temporary_folder = tempfile.mkdtemp(prefix="plm-")
+        os.environ["TMPDIR"] = folder = tempfile.mkdtemp(prefix="plm-")
         tempfile.tempdir = None  # it was read from the environment before
+        # The last of all: `multiprocessing` wants to delete its own part first, and says so.
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     KernelManager.__init__ = _over_sockets(KernelManager.__init__)
 
 
@@ -63,11 +66,6 @@ def _over_sockets(begin):
         begin(manager, *args, **settings)
 
     return over_sockets
-
-
-def pytest_unconfigure(config):
-    if folder := getattr(config, "temporary_folder", None):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.hookimpl(trylast=True)

@@ -20,6 +20,10 @@ how = json.loads(Path(ipykernel.get_connection_file()).read_text())
 assert how["transport"] == "ipc", how  # two processes may find the same free port
 assert Path(how["ip"]).parent == Path(scratch.name).parent, how
 """
+PARTS = """import multiprocessing.util
+def test_parts():
+    assert multiprocessing.util.get_temp_dir()  # which it deletes at its end
+"""
 
 
 def test_the_folder_of_a_killed_kernel_goes_with_the_run(tmp_path):
@@ -29,6 +33,7 @@ def test_the_folder_of_a_killed_kernel_goes_with_the_run(tmp_path):
     cells = [nbformat.v4.new_code_cell(source) for source in (SCRATCH, TALKS)]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbformat.write(notebook, tmp_path / "scratch.ipynb")
+    (tmp_path / "test_parts.py").write_text(PARTS, "utf-8")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "."],
@@ -40,4 +45,5 @@ def test_the_folder_of_a_killed_kernel_goes_with_the_run(tmp_path):
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+    assert "Error" not in run.stderr
     assert [path.name for path in temporary.iterdir() if "pytest-of" not in path.name] == []
