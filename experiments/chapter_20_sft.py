@@ -9,15 +9,14 @@ row a run. The matrices are kept, in half precision: 2.4 MB. On one core with bf
 minutes.
 """
 
-import json
 import time
 
 import peft
 import torch
-from safetensors.torch import load_file, save_file
 
+from experiments.adapters import keep
 from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definitions
-from helpers.data import disk, questions
+from helpers.data import questions
 
 TEMPLATE, SFT = RESULTS / "20-template.json", RESULTS / "20-sft.json"
 ADAPTER = CHECKPOINTS / "smollm2-chitchat"
@@ -34,9 +33,6 @@ EXPERIMENT = Experiment(
     test="the answers of 80 test conversations, and 100 validation questions of BoolQ",
     seeds=(0,),
 )
-# What a stored adapter says of itself; an older peft doesn't know every setting of a newer one.
-SETTINGS = ["base_model_name_or_path", "inference_mode", "lora_alpha", "peft_type", "r"]
-SETTINGS += ["target_modules", "task_type"]
 
 
 def main() -> None:
@@ -86,7 +82,7 @@ class Runs:
         row |= {"validation": round(sum(map(sum, nats)) / sum(map(len, nats)), 4)}
         row |= {"test": self.nats(model, self.test), "boolq": self.boolq(model)}
         if method == "lora":
-            keep(model, ADAPTER)
+            keep(model, ADAPTER, "HuggingFaceTB/SmolLM2-135M-Instruct")
         return row
 
     @torch.inference_mode()
@@ -137,19 +133,6 @@ class Runs:
     def autocast(self):
         bf16 = self.c.has_native_bf16(self.c.device)
         return torch.autocast(self.c.device.type, torch.bfloat16, enabled=bf16)
-
-
-def keep(model: peft.PeftModel, folder) -> None:
-    """Save a model's trained matrices in half precision."""
-    model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
-    file = folder / "adapter_model.safetensors"
-    save_file({k: v.half() for k, v in load_file(file).items()}, file, {"format": "pt"})
-    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    config["base_model_name_or_path"] = "HuggingFaceTB/SmolLM2-135M-Instruct"
-    config["target_modules"].sort()
-    config = {name: config[name] for name in SETTINGS}
-    disk.write_file(folder / "adapter_config.json", json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":
