@@ -40,7 +40,7 @@ EXPERIMENT = Experiment(
     __file__,
     __doc__,
     writes=(FILE,),
-    reads="the same weights; the same eight prompts, of which one way reads the first or all",
+    reads="the same weights and the same eight prompts, of which a batch of one has the first",
     searched="nothing",
     selected="nothing",
     test="the answers of 80 test conversations; the prompts that are timed",
