@@ -161,12 +161,18 @@ def prediction(characters: int) -> Row:
 def main() -> None:
     arguments = EXPERIMENT.parser(rows=True).parse_args()
     packed, characters = blocks()
-    fill = partial(EXPERIMENT.fill, FILE, arguments, run=partial(run, packed, characters))
-    fill(plan=lambda done: plan(done, FITTED, arguments.seeds), part="runs")
-    if arguments.runs > 0 and "prediction" not in read(FILE, {}):
+    predicted = "prediction" in read(FILE, {})
+    widths = (*FITTED, PREDICTED) if predicted else FITTED
+    EXPERIMENT.fill(
+        FILE,
+        arguments,
+        lambda done: plan(done, widths, arguments.seeds),
+        partial(run, packed, characters),
+        part="runs",
+    )
+    # It ends here, so that the prediction can be committed: the next call trains the sixth.
+    if not predicted and arguments.runs > 0:
         EXPERIMENT.make(FILE, partial(prediction, characters), part="prediction")
-        return  # so that it can be looked at and committed: the next call trains the sixth
-    fill(plan=lambda done: plan(done, (*FITTED, PREDICTED), arguments.seeds), part="runs")
 
 
 if __name__ == "__main__":
