@@ -271,6 +271,7 @@ PLANNED = [
     ("chapter_14_multitask", []),
     ("chapter_15_fine_tuning", []),
     ("chapter_15_model_choice", []),
+    ("chapter_16_scaling", []),
     ("chapter_24_adaptation", []),
     ("chapter_24_labels", []),
 ]
