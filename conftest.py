@@ -1,11 +1,16 @@
 """Settings of every test run; notebooks' kernels inherit the environment."""
 
+import atexit
+import functools
 import os
 import shutil
 import sys
 import tempfile
+import uuid
 
 import pytest
+import zmq
+from jupyter_client import KernelManager
 
 pytest_plugins = ["tests.fast"]
 
@@ -39,13 +44,28 @@ def pytest_configure(config):
     """
     if not hasattr(config, "workerinput"):  # test processes inherit the first one's folder
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-        os.environ["TMPDIR"] = config.temporary_folder = tempfile.mkdtemp(prefix="plm-")
+        os.environ["TMPDIR"] = folder = tempfile.mkdtemp(prefix="plm-")
         tempfile.tempdir = None  # it was read from the environment before
+        # The last of all: `multiprocessing` wants to delete its own part first, and says so.
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    KernelManager.__init__ = _over_sockets(KernelManager.__init__)
 
 
-def pytest_unconfigure(config):
-    if folder := getattr(config, "temporary_folder", None):
-        shutil.rmtree(folder, ignore_errors=True)
+def _over_sockets(begin):
+    """Kernels that talk over sockets of the run's temporary folder, wherever a path is that short.
+
+    Two test processes that look for free ports may find the same ones, and each then waits for a
+    kernel that can't have them.
+    """
+
+    @functools.wraps(begin)
+    def over_sockets(manager, *args, **settings):
+        sockets = f"{tempfile.gettempdir()}/k{uuid.uuid4().hex[:8]}"  # and a number each: …-1
+        if zmq.has("ipc") and len(sockets) + 2 <= zmq.IPC_PATH_MAX_LEN:
+            settings = {"transport": "ipc", "ip": sockets} | settings
+        begin(manager, *args, **settings)
+
+    return over_sockets
 
 
 @pytest.hookimpl(trylast=True)

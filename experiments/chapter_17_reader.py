@@ -8,15 +8,12 @@ it prefers that to no answer; the chapter chooses the threshold and scores. The 
 passes with the first seed are kept.
 """
 
-import json
 import time
 
-import torch
-from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback
 
+from experiments.adapters import keep
 from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definitions
-from helpers.data import disk
 
 FILE, READER = RESULTS / "17-reader.json", CHECKPOINTS / "minilm-reader"
 EXPERIMENT = Experiment(
@@ -32,8 +29,6 @@ EXPERIMENT = Experiment(
     seeds=(0, 1),
 )
 PASSES = (1, 4)
-SETTINGS = ("base_model_name_or_path", "inference_mode", "lora_alpha", "modules_to_save")
-SETTINGS += ("peft_type", "r", "target_modules", "task_type")  # of LoRA, to be kept
 
 
 def main() -> None:
@@ -51,7 +46,7 @@ def main() -> None:
         minutes = round((time.perf_counter() - started) / 60, 1)
         losses = [round(at["loss"], 3) for at in trainer.state.log_history if "loss" in at]
         if passes == max(PASSES) and seed == EXPERIMENT.seeds[0]:
-            keep(trainer.model)
+            keep(trainer.model, READER, "sentence-transformers/all-MiniLM-L6-v2")
         answers = {}
         for split, rows in c.asked.items():
             answers[split] = [[text, round(margin, 3)] for text, margin in c.read(trainer, rows)]
@@ -60,20 +55,6 @@ def main() -> None:
 
     plan = [{"passes": passes, "seed": seed} for seed in arguments.seeds for passes in PASSES]
     EXPERIMENT.fill(FILE, arguments, plan, run)
-
-
-def keep(model: torch.nn.Module) -> None:
-    """Save the trained matrices in half precision: 1.3 MB."""
-    model.save_pretrained(READER, save_embedding_layers=False)
-    (READER / "README.md").unlink(missing_ok=True)
-    file = READER / "adapter_model.safetensors"
-    save_file({k: v.half() for k, v in load_file(file).items()}, file, {"format": "pt"})
-    config = json.loads((READER / "adapter_config.json").read_text("utf-8"))
-    config["base_model_name_or_path"] = "sentence-transformers/all-MiniLM-L6-v2"
-    config["target_modules"].sort()
-    # An older peft doesn't know every setting of a newer one; those left out have their defaults.
-    config = {name: config[name] for name in SETTINGS}
-    disk.write_file(READER / "adapter_config.json", json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,18 +9,16 @@ to `smollm2-summaries`. A seed draws the matrices that LoRA begins with, the ord
 articles: each reads 120 of its own. The whole model is fine-tuned with seed 0 alone.
 """
 
-import json
 import tempfile
 from pathlib import Path
 
 import peft
 import torch
 from datasets import Dataset
-from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from experiments.adapters import keep
 from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definitions
-from helpers.data import disk
 from helpers.hardware import has_native_bf16
 
 TUNED = Path(tempfile.gettempdir(), "plm-summaries-tuned")  # what isn't kept, between its two parts
@@ -38,9 +36,6 @@ EXPERIMENT = Experiment(
 LEARNED = 120  # training articles, read once; with seed 1 the next 120, and so on
 SYSTEMS = ("prompt", "no chat format", "LoRA", "whole")
 RATES = {"LoRA": 1e-3, "whole": 5e-5}
-# Settings of LoRA to be kept: an older peft doesn't know all others, which have their defaults.
-SETTINGS = ("base_model_name_or_path", "inference_mode", "lora_alpha", "peft_type", "r")
-SETTINGS += ("target_modules", "task_type")
 
 
 def main() -> None:
@@ -72,7 +67,7 @@ def main() -> None:
         trainer.train()
         losses = [at["loss"] for at in trainer.state.log_history if "loss" in at]
         if system == "LoRA":
-            keep(model, folder_of(system, seed))
+            keep(model, folder_of(system, seed), "HuggingFaceTB/SmolLM2-135M-Instruct")
         else:
             model.to(fast).save_pretrained(folder_of(system, seed))
         return {
@@ -100,19 +95,6 @@ def main() -> None:
         for seed in arguments.seeds if system == "LoRA" else (0,) if system in RATES else ():
             plan += [{"system": system, "part": p, "seed": seed} for p in ("taught", "written")]
     EXPERIMENT.fill(FILE, arguments, plan, run)
-
-
-def keep(model: torch.nn.Module, folder: Path) -> None:
-    """Save the trained matrices in half precision: 5 MB."""
-    model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
-    file = folder / "adapter_model.safetensors"
-    save_file({k: v.half() for k, v in load_file(file).items()}, file, {"format": "pt"})
-    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    config["base_model_name_or_path"] = "HuggingFaceTB/SmolLM2-135M-Instruct"
-    config["target_modules"].sort()
-    config = {name: config[name] for name in SETTINGS}
-    disk.write_file(folder / "adapter_config.json", json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":

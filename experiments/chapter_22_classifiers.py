@@ -8,15 +8,14 @@ sentences as they are and spoilt in several ways, for 400 sentences about produc
 and for 400 validation sentences. The matrices of the first run are kept.
 """
 
-import json
 import time
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
+from experiments.adapters import keep
 from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definitions
-from helpers.data import corpora, disk
+from helpers.data import corpora
 from helpers.data.typos import misspell, swap_letters
 from helpers.hardware import has_native_bf16
 
@@ -32,8 +31,6 @@ EXPERIMENT = Experiment(
     seeds=(0, 1, 2),
 )
 SENTENCES, ASKED, LEARNED_RATE = 2400, 400, 0.5
-SETTINGS = ("base_model_name_or_path", "inference_mode", "lora_alpha", "modules_to_save")
-SETTINGS += ("peft_type", "r", "target_modules", "task_type")  # of LoRA, to be kept
 
 
 def spoilt(texts: list[str], how: str) -> list[str]:
@@ -65,7 +62,7 @@ def main() -> None:
         trainer.train()
         minutes = round((time.perf_counter() - started) / 60, 2)
         if learned == "clean" and seed == EXPERIMENT.seeds[0]:
-            keep(model)
+            keep(model, KEPT, "sentence-transformers/all-MiniLM-L6-v2")
         model.eval()
         row = {"updates": trainer.state.global_step, "minutes": minutes, "bf16": bf16}
         for name, asked in conditions.items():
@@ -78,20 +75,6 @@ def main() -> None:
         for learned in ("clean", "with typos")
     ]
     EXPERIMENT.fill(FILE, arguments, plan, run)
-
-
-def keep(model: torch.nn.Module) -> None:
-    """Save the trained matrices and the head in half precision: 1.3 MB."""
-    model.save_pretrained(KEPT, save_embedding_layers=False)
-    (KEPT / "README.md").unlink(missing_ok=True)
-    file = KEPT / "adapter_model.safetensors"
-    save_file({k: v.half() for k, v in load_file(file).items()}, file, {"format": "pt"})
-    config = json.loads((KEPT / "adapter_config.json").read_text("utf-8"))
-    config["base_model_name_or_path"] = "sentence-transformers/all-MiniLM-L6-v2"
-    config["target_modules"].sort()
-    # An older peft doesn't know every setting of a newer one; those left out have their defaults.
-    config = {name: config[name] for name in SETTINGS}
-    disk.write_file(KEPT / "adapter_config.json", json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,18 +8,15 @@ recipe, LoRA on the same 800 Chinese reviews, with three seeds. Kept is for each
 whether it was classified rightly.
 """
 
-import json
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import DataCollatorWithPadding, PrinterCallback
 
+from experiments.adapters import keep
 from experiments.common import CHECKPOINTS, RESULTS, Experiment, Row, definitions
-from helpers.data import disk
 
 FILE, TRANSFER = RESULTS / "23-reviews.json", RESULTS / "23-transfer.json"
 ADAPTER = CHECKPOINTS / "e5-reviews"
@@ -37,8 +34,6 @@ EXPERIMENT = Experiment(
 )
 SIZES = {"train": 800, "validation": 200, "test": 600}
 RATES = (3e-4, 1e-3)
-SETTINGS = ("base_model_name_or_path", "inference_mode", "lora_alpha", "modules_to_save")
-SETTINGS += ("peft_type", "r", "target_modules", "task_type")  # of LoRA, to be kept
 FEW, DRAWS = (20, 100, 500), range(5)
 
 
@@ -64,7 +59,7 @@ def main() -> None:
             guesses = trainer.predict(rows[split]).predictions.argmax(-1)
             found[split] = right(guesses, data["zh"][split]["label"])
         if seed == EXPERIMENT.seeds[1]:  # with the better rate alone
-            keep(model, ADAPTER)
+            keep(model, ADAPTER, "intfloat/multilingual-e5-small")
         return found
 
     def plan(done: list[Row]) -> list[Row]:
@@ -160,19 +155,6 @@ def few(c: SimpleNamespace, data: Parts, vectors: Parts, labels: Parts) -> list[
                     {"labels": size, "draw": draw, "from": name, "accuracy": round(accuracy, 4)}
                 )
     return rows
-
-
-def keep(model: torch.nn.Module, folder: Path) -> None:
-    """Save what was trained in half precision."""
-    model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
-    file = folder / "adapter_model.safetensors"
-    save_file({k: v.half() for k, v in load_file(file).items()}, file, {"format": "pt"})
-    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    config["base_model_name_or_path"] = "intfloat/multilingual-e5-small"
-    # An older peft doesn't know every setting of a newer one; those left out have their defaults.
-    config = {name: config[name] for name in SETTINGS}
-    disk.write_file(folder / "adapter_config.json", json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":

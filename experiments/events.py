@@ -11,7 +11,6 @@ All files stand in `notebooks/data/21-events/`. A note is `id none`, or the id, 
 slots: the number of an entity, or words joined by `_` (`score=6-2_6-4`, `price=$_13_million`).
 """
 
-import argparse
 import random
 import re
 from collections.abc import Sequence
@@ -19,12 +18,15 @@ from pathlib import Path
 
 from sklearn.metrics import cohen_kappa_score
 
-from experiments.common import NOTEBOOKS, as_text, to_json
-from experiments.relations import Row, is_prose, lines_of, marked
-from helpers.data import cleaning, corpora, disk, relations
+from experiments import labelling
+from experiments.common import NOTEBOOKS, Row
+from experiments.labelling import alike, command, lines_of, marked
+from helpers.data import cleaning, corpora, relations
 from helpers.data.events import SLOTS
 
 FOLDER = NOTEBOOKS / "data" / "21-events"
+FILES = labelling.Files(FOLDER)
+read, write = FILES.read, FILES.write
 # Sentences with one of these words; those of the second row hold two organisations as well.
 SPORTS = r"\b(beats?|beaten|defeat(s|ed)?|edged|downed|(win|victory) over|los[st] to|loss to|won|"
 SPORTS += r"outpointed|crushed|thrashed|routed|topped)\b"
@@ -38,14 +40,7 @@ SEED = 21
 
 def draw() -> list[Row]:
     """One sentence of a document for each kind, of documents in random order."""
-    corpus = corpora.conll2003()
-    pool = [
-        {"split": split, "sentence": i, "document": row["document"], "tokens": row["tokens"]}
-        | {"entities": relations.entities(row["ner_tags"])}
-        for split in NUMBERS
-        for i, row in enumerate(corpus[split])
-    ]
-    pool = [row for row in pool if len(row["entities"]) >= 2 and is_prose(row["tokens"])]
+    pool = labelling.pool(NUMBERS)
     copies = cleaning.near_copies([" ".join(row["tokens"]) for row in pool], share=0.6)
     pool = [row for i, row in enumerate(pool) if i not in copies]
     drawn: dict[tuple, Row] = {}
@@ -117,9 +112,7 @@ def agreement() -> Row:
     result["event"] |= {"agree": sum(x == y for x, y in zip(*kinds, strict=True))}
     for name in (name for slots in SLOTS.values() for name in slots):
         said = [{(r["id"], *r["slots"][name]) for r in x if name in r["slots"]} for x in (a, b)]
-        both = len(said[0] & said[1])
-        f1 = round(2 * both / max(1, sum(map(len, said))), 3)
-        result[name] = {"a": len(said[0]), "b": len(said[1]), "both": both, "F1": f1}
+        result[name] = alike(*said)
     return result
 
 
@@ -154,22 +147,9 @@ def decide(lines: Sequence[str]) -> tuple[list[Row], list[Row]]:
     return decisions, final
 
 
-def read(name: str) -> list[Row]:
-    return relations.read_rows(FOLDER / name)
-
-
-def write(name: str, rows: Sequence[Row]) -> None:
-    disk.write_file(FOLDER / name, "".join(to_json(row) + "\n" for row in rows))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("step")
-    parser.add_argument("words", nargs="*")
-    arguments = parser.parse_args()
-    match arguments.step, arguments.words:
+    parser, step, words = command(__doc__)
+    match step, words:
         case "draw", []:
             write("candidates.jsonl", draw())
         case "sheet", [file]:
@@ -183,11 +163,9 @@ def main() -> None:
         case "disagreements", []:
             print("\n".join(disagreements()))
         case "decide", files:
-            decisions, final = decide(lines_of(files))
-            write("adjudication.jsonl", decisions)
-            write("labels.jsonl", final)
+            FILES.write_decided(*decide(lines_of(files)))
         case "agreement", []:
-            disk.write_file(FOLDER / "agreement.json", as_text(agreement()) + "\n")
+            FILES.write_agreement(agreement())
         case _:
             parser.error("no such step; see --help")
 

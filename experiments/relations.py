@@ -12,7 +12,6 @@ All files stand in `notebooks/data/21-relations/`. An annotator's notes hold a l
 sentence: its id, and for each relation the number of the head, a letter and the number of the tail.
 """
 
-import argparse
 import random
 import re
 from collections import Counter
@@ -23,10 +22,14 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
-from experiments.common import NOTEBOOKS, as_text, to_json
-from helpers.data import cleaning, corpora, disk, relations
+from experiments import labelling
+from experiments.common import NOTEBOOKS, Row
+from experiments.labelling import command, lines_of, marked
+from helpers.data import cleaning, corpora, relations
 
 FOLDER = NOTEBOOKS / "data" / "21-relations"
+FILES = labelling.Files(FOLDER)
+read, write = FILES.read, FILES.write
 SENTENCES = {"train": 300, "validation": 100, "test": 200}
 PER_DOCUMENT = 2
 PILOT = 110  # documents of train whose sentences the guideline was made from
@@ -34,28 +37,14 @@ SEED = 7
 BATCH = 50
 PAIRS = 6  # candidates of a sentence, at most: the ones whose entities are closest
 LETTERS = dict(zip("WCBLOXPVA", relations.LABELS, strict=True))
-Row = dict
 
 
 # Which sentences and pairs
 
 
-def is_prose(tokens: Sequence[str]) -> bool:
-    """Neither a table of results nor a headline in capitals: eight words, two fifths lower-case."""
-    lower = sum(word.islower() for word in tokens)
-    return len(tokens) >= 8 and lower >= 0.4 * len(tokens) and tokens[-1] in {".", '"', "?", "!"}
-
-
 def draw() -> list[Row]:
     """At most two sentences of a document, of documents in random order, split by split."""
-    corpus = corpora.conll2003()
-    pool = [
-        {"split": split, "sentence": i, "document": row["document"], "tokens": row["tokens"]}
-        | {"entities": relations.entities(row["ner_tags"])}
-        for split in SENTENCES
-        for i, row in enumerate(corpus[split])
-    ]
-    pool = [row for row in pool if len(row["entities"]) >= 2 and is_prose(row["tokens"])]
+    pool = labelling.pool(SENTENCES)
     copies = cleaning.near_copies([" ".join(row["tokens"]) for row in pool])
     drawn = []
     for split, number in SENTENCES.items():
@@ -94,16 +83,6 @@ def pairs(tokens: Sequence[str], spans: Sequence[tuple[int, int, str]]) -> list[
 
 
 # Notes
-
-
-def marked(row: Row, tokens: Sequence[str]) -> str:
-    """A sentence with its entities in brackets, and its pairs behind it."""
-    words = list(tokens)
-    for number, (start, end, kind) in enumerate(row["entities"]):
-        words[start] = f"[{number}{kind} {words[start]}"
-        words[end - 1] += "]"
-    pairs = " ".join(f"{i}-{j}" for i, j in row["pairs"])
-    return f"{row['id']} | {' '.join(words)} | {pairs}"
 
 
 def sheets(folder: Path) -> None:
@@ -287,26 +266,9 @@ def decide(lines: Sequence[str]) -> tuple[list[Row], list[Row]]:
     return decisions, final
 
 
-def read(name: str) -> list[Row]:
-    return relations.read_rows(FOLDER / name)
-
-
-def write(name: str, rows: Sequence[Row]) -> None:
-    disk.write_file(FOLDER / name, "".join(to_json(row) + "\n" for row in rows))
-
-
-def lines_of(files: Sequence[str]) -> list[str]:
-    return [line for file in files for line in Path(file).read_text("utf-8").splitlines() if line]
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("step")
-    parser.add_argument("words", nargs="*")
-    arguments = parser.parse_args()
-    match arguments.step, arguments.words:
+    parser, step, words = command(__doc__)
+    match step, words:
         case "draw", []:
             write("candidates.jsonl", draw())
         case "sheets", [folder]:
@@ -317,11 +279,9 @@ def main() -> None:
             for row in disagreements():
                 print(row["text"], "| A", row["a"], "| B", row["b"])
         case "decide", files:
-            decisions, final = decide(lines_of(files))
-            write("adjudication.jsonl", decisions)
-            write("labels.jsonl", final)
+            FILES.write_decided(*decide(lines_of(files)))
         case "agreement", []:
-            disk.write_file(FOLDER / "agreement.json", as_text(agreement()) + "\n")
+            FILES.write_agreement(agreement())
         case "counts", []:
             print(counts("labels.jsonl"))
         case _:

@@ -12,7 +12,6 @@ number, the first letter of its way, `+` if it is passive, the roles, `|`, and w
 as in `train-37 5 r+ p3 t11 | s4 b7`. The guideline explains the letters.
 """
 
-import argparse
 import random
 import re
 from collections.abc import Sequence
@@ -22,12 +21,15 @@ from pathlib import Path
 from datasets import DatasetDict
 from sklearn.metrics import cohen_kappa_score
 
-from experiments.common import NOTEBOOKS, as_text, to_json
-from experiments.relations import Row, lines_of
-from helpers.data import assets, corpora, disk, relations
+from experiments import labelling
+from experiments.common import NOTEBOOKS, Row
+from experiments.labelling import alike, command, lines_of
+from helpers.data import assets, corpora, relations
 from helpers.data.roles import ROLES, TREE, WAYS
 
 FOLDER = NOTEBOOKS / "data" / "21-roles"
+FILES = labelling.Files(FOLDER)
+read, write = FILES.read, FILES.write
 NUMBERS = {"train": 120, "test": 80}
 MOST = 30  # words of a sentence
 VERBS = 2  # of a sentence, at most
@@ -35,7 +37,7 @@ SEED = 21
 TWICE, TWICE_SEED = 100, 5  # sentences that were labelled a second time, drawn at random
 LEFT_OUT = r"(be|am|is|are|was|were|been|being|'s|'re|'m|have|has|had|having|'ve|do|does|did|done)"
 LEFT_OUT += r"|doing|say|says|said|saying|'d|'ll"
-FILES = {"train": "train.txt", "test": "test.txt"}
+CORPUS = {"train": "train.txt", "test": "test.txt"}
 WAY = {way[0]: way for way in WAYS}  # and "x": no verb in use
 NAMES = {name[0]: name for name in (*ROLES, *TREE)} | {"w": "where", "t": "when"}
 
@@ -47,7 +49,7 @@ def sentences() -> DatasetDict:
 
 def columns(split: str) -> list[list[list[str]]]:
     """The lines of each sentence of the corpus's file: word, part of speech, chunk, entity."""
-    text = Path(assets.path("conll2003"), FILES[split]).read_text("utf-8")
+    text = Path(assets.path("conll2003"), CORPUS[split]).read_text("utf-8")
     blocks = [[line.split() for line in b.splitlines()] for b in re.split(r"\n\s*\n", text)]
     return [block for block in blocks if block and block[0] and block[0][0] != "-DOCSTART-"]
 
@@ -192,9 +194,7 @@ def agreement() -> Row:
         said = [
             {(key, v["words"][name]) for key, v in x.items() if name in v["words"]} for x in (a, b)
         ]
-        both = len(said[0] & said[1])
-        f1 = round(2 * both / max(1, sum(map(len, said))), 3)
-        result[name] = {"a": len(said[0]), "b": len(said[1]), "both": both, "F1": f1}
+        result[name] = alike(*said)
     return result
 
 
@@ -246,22 +246,9 @@ def decide(lines: Sequence[str]) -> tuple[list[Row], list[Row]]:
     return decisions, final
 
 
-def read(name: str) -> list[Row]:
-    return relations.read_rows(FOLDER / name)
-
-
-def write(name: str, rows: Sequence[Row]) -> None:
-    disk.write_file(FOLDER / name, "".join(to_json(row) + "\n" for row in rows))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("step")
-    parser.add_argument("words", nargs="*")
-    arguments = parser.parse_args()
-    match arguments.step, arguments.words:
+    parser, step, words = command(__doc__)
+    match step, words:
         case "draw", []:
             write("candidates.jsonl", draw())
         case "sheet", [file]:
@@ -272,11 +259,9 @@ def main() -> None:
         case "disagreements", []:
             print("\n".join(disagreements()))
         case "decide", files:
-            decisions, final = decide(lines_of(files))
-            write("adjudication.jsonl", decisions)
-            write("labels.jsonl", final)
+            FILES.write_decided(*decide(lines_of(files)))
         case "agreement", []:
-            disk.write_file(FOLDER / "agreement.json", as_text(agreement()) + "\n")
+            FILES.write_agreement(agreement())
         case _:
             parser.error("no such step; see --help")
 

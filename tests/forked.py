@@ -17,7 +17,10 @@ from pathlib import Path
 
 from torch.distributed import TCPStore
 
-PROGRAMS = ("multitask_process", "pretraining_process", "training_process")
+PROGRAMS = (
+    *("multitask_process", "pretraining_process"),
+    *("sharding_process", "training_process"),
+)
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([f"tests.{program}" for program in PROGRAMS])
 

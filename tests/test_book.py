@@ -17,7 +17,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from tests.accessible import violations
+from tests.accessible import LEAVE_OUT, violations
 from tests.conftest import build
 from tools.editions import read_book
 from tools.set_address import ROOT, configured_url
@@ -264,6 +264,42 @@ def test_axe_sees_what_is_wrong_with_a_page(browser, serve, tmp_path):
         assert any(line.startswith(f"light: {rule} ") for line in found), rule
     contrast = [line for line in found if "color-contrast" in line]
     assert {line.split(":")[0] for line in contrast} == {"dark"}
+    page.close()
+
+
+GREY = "<div class=highlight><pre><span class=k>for</span> x <span class={}>name</span></pre></div>"
+PIECES = """<!doctype html><html lang="en"><title>Pieces</title><style>
+body {background: #fff; color: #000} .n {color: #ddd} .pale {background: #222}
+html[data-theme=dark] body {background: #000; color: #fff}
+html[data-theme=dark] .c {color: #333}</style><main>PIECES</main></html>"""
+
+
+@pytest.mark.parametrize(
+    ("last", "theme"),
+    [
+        (GREY.format("n"), "light"),  # a class that the others don't have
+        (GREY.format("c"), "dark"),
+        (f"<div class=pale>{GREY.format('k')}</div>", "light"),  # on another background
+        (GREY.format("k").replace("<span", "<span style='color: #eee'", 1), "light"),
+        ("<mjx-container role=button></mjx-container>", "light"),
+        ("<div class=pale><mjx-container>formula</mjx-container></div>", "light"),
+    ],
+    ids=["class", "class in the dark", "surroundings", "colour", "attribute", "formula around"],
+)
+def test_axe_looks_at_each_kind_of_code_and_formula(browser, serve, tmp_path, last, theme):
+    pieces = GREY.format("k") * 30 + "<mjx-container>formula</mjx-container>" * 30
+    page = browser.new_page()
+    for name, content in (("right", pieces), ("wrong", pieces + last)):
+        (tmp_path / f"{name}.html").write_text(PIECES.replace("PIECES", content), "utf-8")
+    page.goto(f"{serve(tmp_path)}/right.html")
+    before = page.inner_html("main")
+    assert violations(page) == []
+    assert page.inner_html("main") == before
+    assert page.evaluate(LEAVE_OUT, "html") == 58
+    page.goto(f"{serve(tmp_path)}/wrong.html")
+    found = violations(page)
+    assert found
+    assert {line.split(":")[0] for line in found} == {theme}
     page.close()
 
 

@@ -88,7 +88,7 @@ def test_set_up_applies_the_figures_style():
     mpl.rcParams["figure.dpi"] = 33
     environment.set_up()
     assert mpl.rcParams["figure.dpi"] == 120
-    assert mpl.rcParams["axes.prop_cycle"].by_key()["color"] == list(plots.PALETTE)
+    assert mpl.rcParams["axes.prop_cycle"].by_key()["color"] == 2 * list(plots.PALETTE)
 
 
 def test_a_warning_passes_and_a_report_of_weights_is_printed_once(capsys, tmp_path):

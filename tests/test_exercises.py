@@ -333,6 +333,7 @@ def test_a_wrong_result_of_any_type_is_explained_and_the_right_one_kept(got, exp
     [
         (1, 1.0),
         (np.float32(0.1), 0.1),
+        (np.bool_(True), True),
         ((1, 2), [1, 2]),
         ({"a": [torch.ones(2)]}, {"a": [torch.ones(2)]}),
         (math.nan, math.nan),
@@ -429,7 +430,26 @@ def test_a_functions_usual_slip_gets_its_own_message(capsys):
     assert capsys.readouterr().out.endswith("Try one row.\n")
     assert not check_function(lambda x: x.nothing(), softmax, CASES, **options)
     assert capsys.readouterr().out.endswith("'nothing'. Try one row.\n")
+    assert not check_function(lambda x: 1.05 * other_axis(x), softmax, CASES, **options)
+    assert capsys.readouterr().out.endswith("Try one row.\n")  # near the slip, and not it
     assert check_function(softmax, softmax, CASES, **options)
+
+
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [
+        (torch.ones(8), "Tensor of shape (8,) [1., 1., 1., 1., 1., 1., 1., 1.]"),
+        (torch.ones(9), "Tensor of shape (9,)"),
+        (torch.ones(0), "Tensor of shape (0,)"),
+        ([0] * 8, "[0, 0, 0, 0, 0, 0, 0, 0]"),
+        ([0] * 9, "[0, 0, 0, 0, 0, 0, 0, 0, …]"),
+        ("a" * 98, f"'{'a' * 98}'"),
+        ("a" * 99, f"'{'a' * 98}…"),
+    ],
+)
+def test_of_a_long_argument_the_beginning_is_shown(argument, shown, capsys):
+    assert not check_function(lambda x: 1, lambda x: 2, [(argument,)])
+    assert f"called with ({shown}), it returns" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,16 @@ from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
+import peft
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from safetensors.torch import load_file
 
-from experiments import common
+from experiments import adapters, common
 from experiments.common import CHECKPOINTS, RESULTS, ROOT, Experiment
 from helpers.teaching import show
+from tests.tiny import classifier
 
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("chapter_*.py"))
 CHAPTERS = {path.name[:2]: path for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
@@ -98,6 +102,33 @@ def test_the_table_is_read_off_the_script_without_running_it(name):
     experiment = script(name).EXPERIMENT
     declared = show._declared(ast.parse(Path(experiment.script).read_text("utf-8")))
     assert show.comparison(**declared) == experiment.table()
+
+
+def test_a_kept_adapter_is_small_names_its_base_and_can_be_loaded(tmp_path):
+    model = peft.get_peft_model(
+        classifier(),
+        peft.LoraConfig(r=2, target_modules=["value", "query"], modules_to_save=["classifier"]),
+    )
+    for name, weights in model.named_parameters():
+        if weights.requires_grad:
+            torch.nn.init.normal_(weights, generator=torch.Generator().manual_seed(len(name)))
+    adapters.keep(model, tmp_path, "somebody/model")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    config = json.loads((tmp_path / "adapter_config.json").read_text("utf-8"))
+    assert config["base_model_name_or_path"] == "somebody/model"
+    assert config["target_modules"] == ["query", "value"]
+    assert {*config} < {*adapters.SETTINGS}  # no task was named
+    kept = load_file(tmp_path / "adapter_model.safetensors")
+    assert {weights.dtype for weights in kept.values()} == {torch.float16}
+    loaded = peft.PeftModel.from_pretrained(classifier(seed=1), tmp_path)
+    state = loaded.state_dict()
+    trained = {name: w for name, w in model.named_parameters() if w.requires_grad}
+    assert len(trained) == len(kept)
+    for name, weights in trained.items():
+        torch.testing.assert_close(state[name], weights, rtol=1e-3, atol=1e-3)
 
 
 def test_every_stored_result_is_read():
@@ -240,6 +271,7 @@ PLANNED = [
     ("chapter_14_multitask", []),
     ("chapter_15_fine_tuning", []),
     ("chapter_15_model_choice", []),
+    ("chapter_16_scaling", []),
     ("chapter_24_adaptation", []),
     ("chapter_24_labels", []),
 ]

@@ -42,3 +42,15 @@ def test_a_processor_kept_from_avx512_has_no_bfloat16(path):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert result.stdout == "False\n"
+
+
+@pytest.mark.native_precision
+def test_a_gpu_that_emulates_bfloat16_has_none(monkeypatch):
+    def supported(including_emulation=True):  # as of a GPU older than Ampere
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert has_native_bf16(torch.device("cuda")) is False
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert has_native_bf16(torch.device("cuda")) is True
+    assert has_native_bf16(torch.device("meta")) is False

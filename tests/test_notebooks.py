@@ -15,7 +15,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from tools import execute_notebooks, notebook_form
+from tools import execute_notebooks, left_behind, notebook_form
 from tools.set_address import ROOT, configured_url
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -32,6 +32,7 @@ def png(image):
 PICTURE = new_output(
     "display_data",
     data={"image/png": png(Image.new("RGB", (2, 2))), "text/plain": "<Figure>"},
+    metadata={"image/png": {"width": 1}},
 )
 
 
@@ -172,6 +173,10 @@ BROKEN = {
         lambda nb: nb.cells[3].metadata["mystnb"]["figure"].update(caption=" "),
         "cell 4 shows an image without metadata.mystnb.figure name and caption",
     ),
+    "picture with too few pixels": (
+        lambda nb: nb.cells[3].outputs[0].update(metadata={}),
+        "cell 4 shows a figure 2 wide with 2 pixels",
+    ),
     "a table beside a picture": (
         lambda nb: nb.cells[3].outputs.append(
             nbformat.v4.new_output("display_data", {"text/html": "<table></table>"})
@@ -204,6 +209,10 @@ BROKEN = {
         lambda nb: nb.cells[3].metadata["mystnb"]["image"].update(alt="{{ALT}}"),
         "cell 4 holds the placeholder {{ALT}}",
     ),
+    "a folder left behind": (
+        set_source(3, "import tempfile\nrun(tempfile.mkdtemp())"),
+        "cell 4 leaves behind what it writes: tempfile.mkdtemp()",
+    ),
     "same id": (lambda nb: nb.cells[3].update(id=nb.cells[2].id), "two cells have the same"),
 }
 
@@ -214,6 +223,74 @@ def test_a_broken_form_is_found(name, chapter, tmp_path):
     change(chapter)
     found = notebook_form.findings(chapter, tmp_path, URL)
     assert any(expected in finding for finding in found), found
+
+
+SCRATCH = "scratch = tempfile.TemporaryDirectory()\nwork = Path(scratch.name)\n"
+NEW = "work = Path(tempfile.mkdtemp())\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "left"),
+    [
+        (NEW, "tempfile.mkdtemp()"),
+        (NEW + "table.to_csv(work / 'a.csv')", "work / 'a.csv'"),
+        (NEW + "folder = work / 'a'\nfolder.mkdir()", "folder"),
+        ("from tempfile import mkdtemp\nos.environ['HF_HOME'] = mkdtemp()", "mkdtemp()"),
+        ("(Path.home() / 'a').mkdir()", "Path.home() / 'a'"),
+        ("tempfile.mkdtemp(dir='runs')", "tempfile.mkdtemp(dir='runs')"),
+        ("Path('a.txt').write_text('a')", "Path('a.txt')"),
+        ("with open(f'a{i}.txt', 'w') as file:\n    pass", "f'a{i}.txt'"),
+        ("open('a.txt', mode='ab')", "'a.txt'"),
+        ("big = Path('a') / 'b'\nbig.open('w')", "big"),
+        ("model.save_pretrained('model')", "'model'"),
+        ("pathlib.Path('a').joinpath('b').touch()", "pathlib.Path('a').joinpath('b')"),
+        ("torch.save(model.state_dict(), 'a.pt')", "'a.pt'"),
+        ("shutil.copy(a, 'b')", "'b'"),
+        ("Seq2SeqTrainingArguments('runs', use_cpu=True)", "'runs'"),
+        ("TrainingArguments(output_dir='runs')", "'runs'"),
+        ("quiet = {'output_dir': 'runs'}", "'runs'"),
+        (SCRATCH + "OTHER = Path('..')\n(OTHER / 'a').touch()", "OTHER / 'a'"),
+    ],
+)
+def test_what_a_notebook_leaves_behind_is_found(source, left):
+    notebook = new_notebook(cells=[new_markdown_cell("Text."), new_code_cell(source)])
+    found = left_behind.findings(notebook)
+    assert f"cell 2 leaves behind what it writes: {left}" in found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        NEW + "(work / 'a').mkdir()\nshutil.rmtree(work)",
+        SCRATCH
+        + "(work / 'a').write_text('a')\nfolder = str(work / 'b')\nmodel.save_model(folder)",
+        SCRATCH + "settings = {'output_dir': tempfile.mkdtemp(dir=work)}",
+        SCRATCH + "TrainingArguments(work / 'runs')\nwork.joinpath('a').open('w')",
+        SCRATCH + "torch.save(model, work / 'a.pt')\nshutil.copytree('results', work / 'b')",
+        "with tempfile.TemporaryDirectory() as folder:\n    model.save_pretrained(folder)",
+        "def write(path):\n    path.write_text('a')",
+        "open('a.txt').read()\nopen('a.txt', 'rb')\nPath('a').open()\ntable.to_csv()",
+        "def write(name):\n    open(f'{name}.txt', 'w').write('a')",
+        "!ls > a\n%cd ..",
+    ],
+)
+def test_what_goes_with_the_notebook_or_is_not_written_is_fine(source):
+    assert left_behind.findings(new_notebook(cells=[new_code_cell(source)])) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "found"),
+    [
+        (None, "cell 4 shows a figure 2 wide with 2 pixels"),
+        (2, "cell 4 shows a figure 2 wide with 2 pixels"),
+        (1, None),
+    ],
+)
+def test_a_figure_with_too_few_pixels_is_found(chapter, width, found):
+    chapter.cells[3].outputs[0].metadata = {"image/png": {"width": width}} if width else {}
+    findings = notebook_form.pixels(nbformat.from_dict(chapter))
+    assert len(findings) == bool(found)
+    assert all(finding.startswith(found) for finding in findings)
 
 
 def test_gated_exercises_and_web_addresses_are_fine(chapter, tmp_path):
@@ -227,6 +304,18 @@ def test_gated_exercises_and_web_addresses_are_fine(chapter, tmp_path):
 def written(path, *sources):
     nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
     return path
+
+
+def test_a_kernel_of_a_test_talks_over_sockets(tmp_path):
+    source = (
+        "import json, ipykernel\nhow = json.load(open(ipykernel.get_connection_file()))\n"
+        "print(how['transport'], len(f\"{how['ip']}-{how['shell_port']}\"))"
+    )
+    notebook = nbformat.read(written(tmp_path / "a.ipynb", source), as_version=4)
+    execute_notebooks.execute(notebook, tmp_path)
+    transport, length = notebook.cells[0].outputs[0].text.split()
+    assert transport == "ipc"
+    assert int(length) < 100  # 107 is the most on Linux, 103 on macOS
 
 
 def test_executing_twice_leaves_the_same_file(tmp_path):
@@ -257,6 +346,17 @@ def test_tidying_runs_nothing_and_folds_in_jupyterlab_what_the_pages_fold(tmp_pa
     tidy = nbformat.read(path, as_version=4)
     assert [cell.metadata.get("jupyter") for cell in tidy.cells] == [{"source_hidden": True}, None]
     assert [cell.execution_count for cell in tidy.cells] == [None, None]
+
+
+def test_an_object_is_stored_without_its_address():
+    plain = "<pandas.io.formats.style.Styler at 0x7fa64b8ef410>"
+    output = new_output("execute_result", {"text/plain": plain, "text/html": "<b>1</b>"})
+    notebook = new_notebook(cells=[new_code_cell("table", outputs=[output])])
+    execute_notebooks.normalise(notebook)
+    assert notebook.cells[0].outputs[0].data == {
+        "text/plain": "<pandas.io.formats.style.Styler>",
+        "text/html": "<b>1</b>",
+    }
 
 
 FIGURE = """

@@ -151,6 +151,11 @@ def test_kappa_of_a_table_by_hand():
     assert (turned["all"]["agree"], turned["beat"]["agree"]) == (1, 2)
 
 
+def test_the_agreement_on_events_is_what_is_stored():
+    stored = json.loads((event_steps.FOLDER / "agreement.json").read_text("utf-8"))
+    assert event_steps.agreement() == stored
+
+
 @pytest.mark.parametrize("name", EVENT_FILES)
 def test_slots_stand_in_the_sentence_and_fit_the_event(name):
     for dataset in events.conll_events(event_steps.FOLDER, name).values():

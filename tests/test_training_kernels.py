@@ -13,7 +13,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from helpers.training import evaluation, precision
 from helpers.training.config import TrainingConfig
-from helpers.training.loop import evaluate, train
+from helpers.training.loop import evaluate, predict, train
 from helpers.training.memory import (
     Network,
     out_of_memory_explained,
@@ -112,6 +112,61 @@ def test_the_settings_hold_for_the_run_and_not_after_it(monkeypatch):
         torch.use_deterministic_algorithms(False)
 
 
+def products():
+    """How torch multiplies numbers in fp32, on GPUs, on CPUs and in cuDNN."""
+    backends = torch.backends
+    parts = (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+    return tuple(part.fp32_precision for part in parts)
+
+
+@pytest.fixture(params=["older", "newer"])
+def coarse(request):
+    """TF32 on a GPU and bf16 on a CPU are permitted, by one of torch's two ways."""
+    matmul, before = torch.backends.cuda.matmul, torch.get_float32_matmul_precision()
+    if request.param == "older":
+        torch.set_float32_matmul_precision("medium")
+    else:
+        matmul.fp32_precision = "tf32"
+    yield
+    if request.param == "newer":
+        matmul.fp32_precision = "none"
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("ask", [evaluate, predict])
+def test_an_evaluation_in_fp32_multiplies_in_fp32(ask, coarse):
+    model, told = tiny.tagger(), []
+    model.register_forward_hook(lambda *_: told.append(products()))
+    before = products()
+    assert "tf32" in before
+    ask(model, tiny.tagging_data(8), collate_fn=tiny.collate)
+    # Of cuDNN "none" says that nothing is permitted.
+    assert told and all(set(seen) <= {"ieee", "none"} for seen in told)
+    assert all(seen[0] == "ieee" for seen in told)
+    assert products() == before
+    model.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ask(model, tiny.tagging_data(8), collate_fn=tiny.collate)
+    assert products() == before
+
+
+def test_a_run_in_tf32_is_evaluated_in_fp32():
+    model, told = tiny.tagger(), []
+    model.register_forward_hook(
+        lambda *_: told.append((model.training, torch.get_float32_matmul_precision()))
+    )
+    data, collate = tiny.tagging_data(8), tiny.collate
+    train(
+        model,
+        data,
+        TrainingConfig(epochs=2, batch_size=4, precision="fp32", tf32=True, progress=False),
+        collate_fn=collate,
+        evaluate_fn=lambda model: evaluate(model, data, collate_fn=collate),
+    )
+    assert (True, "high") in told and (False, "highest") in told
+    assert told[-1] == (False, "highest")
+
+
 def test_no_memory_says_what_to_lower(monkeypatch):
     model = tiny.tagger()
 
@@ -168,6 +223,13 @@ def test_the_remedy_knows_lora_checkpointing_and_who_scores_the_vocabulary():
     masked_lm = transformers.BertForMaskedLM(config)
     said = remedy(masked_lm, 2000, TrainingConfig(steps=1), int(2.02 * 2**30))
     assert "not even one such sequence fits" in said  # its scores alone are 1.2 GB
+    # Muon keeps 3 MB less of this one.
+    shape = {"hidden_size": 256, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.BertConfig(vocab_size=50, intermediate_size=1024, **shape)
+    model = transformers.BertForTokenClassification(config)
+    for optimizer, too_large in (("adamw", True), ("muon", False)):
+        one = TrainingConfig(steps=1, optimizer=optimizer)
+        assert ("not even one" in remedy(model, 100, one, 2 * 2**30 + 15_500_000)) is too_large
     one = TrainingConfig(steps=1, batch_size=1)
     assert "Lower batch_size" not in remedy(model, 2000, one, None)
 

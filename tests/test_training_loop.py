@@ -256,13 +256,18 @@ def test_gradients_left_behind_are_dropped():
     assert fit(model)[1].losses == fit()[1].losses
 
 
-def test_trains_after_another_loop_in_bf16():
+@pytest.fixture
+def no_accelerator():
+    """As in a new process: what another test's `Trainer` left would refuse another precision."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_trains_after_another_loop_in_bf16(no_accelerator):
     expected = fit()[1].losses
-    try:
-        Accelerator(mixed_precision="bf16", cpu=True)  # as transformers' Trainer does
-        assert fit()[1].losses == expected
-    finally:
-        AcceleratorState._reset_state()
+    Accelerator(mixed_precision="bf16", cpu=True)  # as transformers' Trainer does
+    assert fit()[1].losses == expected
 
 
 def test_what_a_model_computes_once_can_be_used_for_training():

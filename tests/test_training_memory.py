@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import peft
 import pytest
 import torch
 import transformers
@@ -15,6 +16,8 @@ from helpers.training.memory import (
     largest_batch,
     training_memory,
 )
+from helpers.training.objective import unwrap
+from helpers.training.optim import Muon, adamw
 from helpers.training.precision import autocast
 
 CPU = torch.device("cpu")
@@ -43,6 +46,11 @@ def llama():
         vocab_size=2000, intermediate_size=256, num_key_value_heads=2, **SMALL
     )
     return transformers.LlamaForCausalLM(config), 1.0
+
+
+def lora():
+    settings = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+    return peft.get_peft_model(llama()[0], settings), 1.0
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -133,12 +141,31 @@ def test_arithmetic_by_hand():
     assert kept == 15 * 2 * 10 * 4 + 15 * 10 * 38 + 15 * 10 * 6
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("make", [bert, modernbert, llama, lora])
+def test_the_optimizers_bytes_are_those_that_it_keeps(make, optimizer):
+    torch.manual_seed(0)
+    model, _ = make()
+    network = Network.of(unwrap(model), optimizer)
+    kept = (Muon if optimizer == "muon" else adamw)(model, 1e-3, 0.01)
+    for p in model.parameters():
+        p.grad = torch.randn_like(p) if p.requires_grad else None
+    kept.step()
+    states = [state.items() for state in kept.state.values()]
+    size = sum(v.nbytes for state in states for key, v in state if key != "step")
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    memory = training_memory(network, 1, 8, trained=trained)
+    assert memory.optimizer == size
+    assert (size < 8 * trained) == (optimizer == "muon")
+
+
 def test_the_largest_batch_fits_and_one_more_does_not():
     limit = 400_000
     n = largest_batch(SIZES, limit, 7)
     assert n > 0
     assert training_memory(SIZES, n, 7).peak <= limit
     assert training_memory(SIZES, n + 1, 7).peak > limit
+    assert largest_batch(SIZES, training_memory(SIZES, n, 7).peak, 7) == n  # to the last byte
     assert largest_batch(SIZES, 100_000, 7) == 0
 
 

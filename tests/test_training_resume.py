@@ -14,12 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 from helpers.training import checkpoints
-from helpers.training.batches import sequence_lengths
 from helpers.training.loop import TrainingConfig, train
 from helpers.training.optim import adamw
-from helpers.training.run import Run
 from tests.forked import Forked, fork
-from tests.tiny import collate, tagger, tagging_data
+from tests.tiny import collate, fresh_run, tagger, tagging_data
 
 BATCHES = 48  # that the first process collates: 24 updates of 2, and one for the checks
 
@@ -107,6 +105,18 @@ def test_two_processes_with_half_the_batch_equal_one(tmp_path):
         torch.testing.assert_close(two_weights[name], value, rtol=0, atol=1e-4)
 
 
+def test_two_processes_of_a_compiled_model_equal_two_that_are_not_compiled(tmp_path, uninterrupted):
+    """With dropout, accumulation and evaluations; losses to 1e-5, weights to 1e-4."""
+    assert launch(tmp_path, "--half", "--compile", processes=2) == 0
+    (compiled, weights), (plain, expected) = result(tmp_path), uninterrupted[2]
+    assert compiled["graphs"] > 0 == plain["graphs"]
+    assert compiled["losses"] == pytest.approx(plain["losses"], abs=1e-5)
+    for ours, theirs in zip(compiled["evaluations"], plain["evaluations"], strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+    for name, value in expected.items():
+        torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_of_two_starts_in_one_folder_one_runs_and_the_other_is_told(
     tmp_path, uninterrupted, processes
@@ -152,22 +162,8 @@ def test_another_number_of_processes_must_leave_out_as_many_sequences(tmp_path, 
     config = TrainingConfig(batch_size=4, checkpoint_every=3, **settings)
     train(model, data, config, collate_fn=collate)
     optimizer = adamw(model, config.learning_rate, config.weight_decay, config.beta2)
-    two = Run(
-        config=replace(config, batch_size=2, resume=True),
-        dataset=data,
-        collate_fn=collate,
-        evaluate_fn=None,
-        after_update=None,
-        loss_fn=None,
-        group=Processes(num_processes=2),
-        model=model,
-        wrapped=model,
-        optimizer=optimizer,
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
-        precision="fp32",
-        lengths=sequence_lengths(data),
-        peaks=[group["lr"] for group in optimizer.param_groups],
-    )
+    half = replace(config, batch_size=2, resume=True)
+    two = fresh_run(model, data, half, Processes(num_processes=2), optimizer)
     assert two.left_out == refused
     if refused:
         told = r"left_out: None there, 1 now(.|\n)*go on with as many processes"

@@ -31,7 +31,6 @@ from helpers.training.config import TrainingConfig
 from helpers.training.loop import NonFiniteLossError, train
 from helpers.training.objective import smoothed
 from helpers.training.optim import adamw
-from helpers.training.run import Run
 from tests import tiny
 from tests.test_multitask import COLLATES, DATA
 from tests.test_multitask import model as multitask
@@ -134,21 +133,10 @@ def make_run(model, collate, monkeypatch, *, processes=1, loss_fn=None, data=Non
     model = model.to(META)
     data = tiny.tagging_data(16) if data is None else data
     optimizer = adamw(model, 1e-3, 0.01)
-    return Run(
-        config=TrainingConfig(steps=9, batch_size=4, accumulation=2, precision="fp32"),
-        dataset=data,
-        collate_fn=collate,
-        evaluate_fn=None,
-        after_update=None,
-        loss_fn=loss_fn,
-        group=SimpleNamespace(device=META, num_processes=processes, process_index=0),
-        model=model,
-        wrapped=model,
-        optimizer=optimizer,
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
-        precision="fp32",
-        lengths=sequence_lengths(data),
-        peaks=[group["lr"] for group in optimizer.param_groups],
+    config = TrainingConfig(steps=9, batch_size=4, accumulation=2, precision="fp32")
+    group = SimpleNamespace(device=META, num_processes=processes, process_index=0)
+    return tiny.fresh_run(
+        model, data, config, group, optimizer, collate_fn=collate, loss_fn=loss_fn
     )
 
 

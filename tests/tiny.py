@@ -1,8 +1,15 @@
 """Tiny random models and datasets: the real classes, at a size that trains in a second."""
 
+from collections.abc import Callable
+
 import torch
 from datasets import Dataset
+from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification
+
+from helpers.training.batches import sequence_lengths
+from helpers.training.config import TrainingConfig
+from helpers.training.run import Run
 
 VOCABULARY = 50
 POSITIONS = 32
@@ -62,3 +69,32 @@ def collate(examples: list[dict]) -> dict[str, torch.Tensor]:
     elif labels:
         batch["labels"] = torch.stack(labels)
     return batch
+
+
+def fresh_run(
+    model: nn.Module,
+    data: Dataset,
+    config: TrainingConfig,
+    group: object,
+    optimizer: torch.optim.Optimizer,
+    *,
+    collate_fn: Callable = collate,
+    loss_fn: Callable | None = None,
+) -> Run:
+    """What `train` makes of its arguments before the first update, in fp32 and for any group."""
+    return Run(
+        config=config,
+        dataset=data,
+        collate_fn=collate_fn,
+        evaluate_fn=None,
+        after_update=None,
+        loss_fn=loss_fn,
+        group=group,
+        model=model,
+        wrapped=model,
+        optimizer=optimizer,
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        precision="fp32",
+        lengths=sequence_lengths(data),
+        peaks=[group["lr"] for group in optimizer.param_groups],
+    )

@@ -1,11 +1,13 @@
 """A small training run as a program of its own, for tests that kill it or start it twice.
 
     python -m tests.training_process FOLDER [--kill-at N] [--wait-at N] [--half] [--dropout P]
+        [--fsdp] [--compile]
 
 Writes FOLDER/result.json (losses, evaluations) and FOLDER/result.safetensors (weights) when
 it gets to its end. With --kill-at, the first process sends itself SIGKILL when it collates
 its N-th batch; with --wait-at, it waits there for a file FOLDER/go. With --half, the batch is
-half as large: for two processes.
+half as large: for two processes. With --compile, the model is compiled for torch's "eager" backend,
+which needs no compiler.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import json
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,8 +34,11 @@ def main():
     parser.add_argument("--wait-at", type=int)
     parser.add_argument("--half", action="store_true")
     parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--fsdp", action="store_true")
+    parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # two processes on two cores
+    torch.compile = partial(torch.compile, backend="eager")
     group = join_processes()
     collated = 0
 
@@ -61,6 +67,8 @@ def main():
             batch_size=2 if arguments.half else 4,
             accumulation=2,
             learning_rate=1e-2,
+            strategy="fsdp" if arguments.fsdp else "ddp",
+            compile=arguments.compile,
             precision="fp32",
             evaluate_every=5,
             best_metric="loss",
@@ -75,7 +83,9 @@ def main():
     )
     if group.is_main_process:
         save_model(model, str(arguments.folder / "result.safetensors"))
+        model.save_pretrained(arguments.folder / "model")
         result = {"losses": history.losses, "evaluations": history.evaluations}
+        result["graphs"] = torch._dynamo.utils.counters["stats"]["unique_graphs"]
         (arguments.folder / "result.json").write_text(json.dumps(result))
     group.destroy_process_group()
 

@@ -10,6 +10,7 @@ import argparse
 import base64
 import io
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,8 @@ from tools.set_address import ROOT, configured_url
 CELL_TIMEOUT = 600  # seconds
 COLOURS = 256  # of a stored figure: lines, text and heat maps need no more
 LIMIT = 120  # seconds that a chapter may take
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=>)")  # of an object that has no text of its own
 
 # ru_maxrss counts KiB on Linux and bytes on macOS.
 PEAK_MEMORY = """
@@ -105,6 +108,9 @@ def normalise(notebook: NotebookNode) -> None:
             cell.execution_count, cell.outputs = None, []
         for output in cell.outputs:
             _lighten(output)
+            text = output.get("data", {}).get("text/plain", "")
+            if _ADDRESS.search(text):  # of a styled table, say: another in each run
+                output.data["text/plain"] = _ADDRESS.sub("", text)
         cell.metadata.pop("jupyter", None)
         if "hide-input" in cell.metadata.get("tags", ()):  # what the pages fold, JupyterLab folds
             cell.metadata["jupyter"] = {"source_hidden": True}

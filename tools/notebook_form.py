@@ -6,11 +6,16 @@ Each check takes a notebook (nbformat 4) and returns findings: one sentence each
 notebook is well-formed. Cells are numbered from 1, as a reader counts them.
 """
 
+import base64
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from nbformat import NotebookNode
+from PIL import Image
+
+from tools import left_behind
 
 SECTIONS = ("What this chapter needs", "Exercises", "Summary", "Further reading")
 PAGE_SECTIONS = ("What this page needs",)
@@ -187,6 +192,23 @@ def numbered_figures(notebook: NotebookNode) -> list[str]:
     return findings
 
 
+def pixels(notebook: NotebookNode) -> list[str]:
+    """A figure has twice the pixels of its shown width, so that it is sharp on a dense screen."""
+    findings = []
+    for number, output in _outputs(notebook):
+        if "image/png" not in output.get("data", {}):
+            continue
+        with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as image:
+            stored = image.width
+        # Without a width, a page shows one pixel of the image as one of its own.
+        shown = output.metadata.get("image/png", {}).get("width", stored)
+        if stored < 2 * shown:
+            findings.append(
+                f"cell {number} shows a figure {shown} wide with {stored} pixels: `make execute`"
+            )
+    return findings
+
+
 def links(notebook: NotebookNode, folder: Path) -> list[str]:
     """Every relative link and image leads to a file."""
     findings = []
@@ -299,8 +321,10 @@ def findings(notebook: NotebookNode, folder: Path, url: str, *, chapter: bool = 
         checked_cells,
         alternative_texts,
         numbered_figures,
+        pixels,
         metadata,
         placeholders,
+        left_behind.findings,
     ):
         found += check(notebook)
     return found

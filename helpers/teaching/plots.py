@@ -21,7 +21,7 @@ STYLE = mpl.rc_params_from_file(
 )
 BACKGROUND, INK = STYLE["figure.facecolor"], STYLE["text.color"]
 _CYCLE = STYLE["axes.prop_cycle"].by_key()
-PALETTE, LINE_STYLES, MARKERS = (tuple(_CYCLE[key]) for key in ("color", "linestyle", "marker"))
+PALETTE, LINE_STYLES, MARKERS = (tuple(_CYCLE[key][:4]) for key in ("color", "linestyle", "marker"))
 
 # One hue from white to dark: an order that survives printing in grey. Where its shade begins on
 # which white is easier to read than ink: both have a contrast of 4 there.

@@ -11,6 +11,7 @@ A checkpoint is a folder `step-00000120` with
 A run killed at any moment leaves whole checkpoints only, and so does a power cut: see
 `helpers.data.disk`. Only folders of such a name are read or pruned; a copy `step-00000120-keep` is
 left alone. With several machines, the folder must be on shared storage.
+Whoever divides the model (`strategy="fsdp"`), a checkpoint holds the whole of it.
 A run may go on with another number of processes, if batch_size × accumulation × processes stays
 and an epoch leaves out as many sequences: those of a last window with fewer than the processes.
 
@@ -32,11 +33,13 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
 
 from helpers.data import disk
+from helpers.training.sharding import full, placed_like, scatter
 
 KEEP = 2  # the newest, and one more in case the disk damages it
 LENGTH = ("epochs", "steps", "updates")  # what differs in a run that is to be longer
 # What an update's window is divided by. The same window may be divided otherwise.
 DIVISION = ("batch_size", "accumulation", "processes")
+DIVIDED = (*DIVISION, "strategy")
 ANEW = (
     "To start a new run from its weights: helpers.training.checkpoints.load_weights(<the "
     "checkpoint's folder>, model), and another checkpoint_dir."
@@ -63,14 +66,15 @@ def save(
     progress: dict,
     *,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: dict[str, torch.Tensor],
     scaler: torch.amp.GradScaler,
     best_weights: dict[str, torch.Tensor] | None,
     fingerprint: dict,
 ) -> Path:
     """Write the checkpoint of a run that has finished `progress["step"]` updates.
 
-    All but the newest `KEEP` are dropped. `progress` is all that isn't a tensor, as JSON takes it.
+    All but the newest `KEEP` are dropped. `progress` is all that isn't a tensor, as JSON takes it;
+    `optimizer` is what `optimizer_tensors` gives.
 
     Raises:
         CheckpointError: the disk is full, or fails otherwise; the checkpoints there stay whole.
@@ -82,7 +86,7 @@ def save(
     try:
         with disk.new_folder(target) as new:
             save_model(model, str(new / "model.safetensors"))
-            save_file(_optimizer_tensors(model, optimizer), new / "optimizer.safetensors")
+            save_file(optimizer, new / "optimizer.safetensors")
             if best_weights is not None:
                 save_file(best_weights, new / "best.safetensors")
             # Metrics are often numpy's numbers or arrays, which json doesn't know.
@@ -105,6 +109,7 @@ def load(
     checkpoint: Path,
     *,
     model: nn.Module,
+    trained: nn.Module,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     fingerprint: dict,
@@ -113,6 +118,9 @@ def load(
     """Put a run back to where `checkpoint` left it; returns its progress and best weights.
 
     Args:
+        model: gets the weights.
+        trained: whose parameters `optimizer` moves: `model`, or the shards of a copy of it, which
+            then get their share of the weights.
         extend: whether the run may now be longer.
 
     Raises:
@@ -125,7 +133,9 @@ def load(
     device = _device(model)
     load_model(model, checkpoint / "model.safetensors", device=device)
     tensors = load_file(checkpoint / "optimizer.safetensors", device=device)
-    _restore_optimizer(model, optimizer, tensors)
+    if trained is not model:
+        scatter(model, trained)
+    _restore_optimizer(trained, optimizer, tensors)
     scaler.load_state_dict(state.pop("scaler"))
     has_best = "best.safetensors" in disk.read_manifest(checkpoint)["files"]
     return state, load_file(checkpoint / "best.safetensors") if has_best else None
@@ -161,14 +171,15 @@ def _check_fingerprint(checkpoint: Path, saved: dict, current: dict, extend: boo
         saved = saved | {key: current[key] for key in LENGTH}
     divided = []
     if (window := _window(current)) and _window(saved) == window:
-        ours = {key: current[key] for key in DIVISION}
+        ours = {key: current.get(key) for key in DIVIDED}
         divided = disk.differences(saved, saved | ours)
         saved = saved | ours
     if not (differing := disk.differences(saved, current)):
         if divided:
             warnings.warn(
                 f"{checkpoint} goes on with {', '.join(divided)}. The updates see the same "
-                "sequences in the same order; what dropout and collate_fn draw is another draw.",
+                "sequences in the same order; sums are rounded otherwise, and if the sequences "
+                "are divided otherwise, what dropout and collate_fn draw is another draw.",
                 stacklevel=2,
             )
         return
@@ -195,13 +206,21 @@ def _device(model: nn.Module) -> str:
     return str(next(model.parameters()).device)
 
 
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
-    """The optimizer's state as a flat dict; its hyper-parameters follow from the config."""
-    return {
-        f"{name}|{key}": value.contiguous()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
+def optimizer_tensors(
+    model: nn.Module, optimizer: torch.optim.Optimizer, *, keep: bool = True
+) -> dict[str, torch.Tensor]:
+    """The optimizer's state as a flat dict; its hyper-parameters follow from the config.
+
+    `model` is the one whose parameters it moves. If that is sharded, all processes call this, and
+    those without `keep` get an empty dict: two more models in each would fill a machine.
+    """
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            whole = full(value)
+            if keep:
+                tensors[f"{name}|{key}"] = whole.contiguous()
+    return tensors
 
 
 def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict):
@@ -210,7 +229,7 @@ def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tenso
         name, key = full_name.rsplit("|", 1)
         parameter = parameters[name]
         state = optimizer.state[parameter]
-        state[key] = value
+        state[key] = value.to(parameter.device)
         if value.shape == parameter.shape:
             # The fused update walks through memory, so both must lie there in the same order.
-            state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            state[key] = placed_like(parameter, value)

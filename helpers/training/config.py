@@ -8,6 +8,7 @@ from typing import Literal, get_args
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Schedule = Literal["linear", "cosine", "constant"]
 Optimizer = Literal["adamw", "muon"]
+Strategy = Literal["ddp", "fsdp"]
 
 
 def _whole(value: object, least: int) -> bool:
@@ -34,6 +35,7 @@ _RANGES = (
     ("precision", get_args(Precision).__contains__, f"one of {get_args(Precision)}"),
     ("schedule", get_args(Schedule).__contains__, f"one of {get_args(Schedule)}"),
     ("optimizer", get_args(Optimizer).__contains__, f"one of {get_args(Optimizer)}"),
+    ("strategy", get_args(Strategy).__contains__, f"one of {get_args(Strategy)}"),
 )
 
 
@@ -65,6 +67,7 @@ class TrainingConfig:
     tf32: bool = False  # fp32 products on a GPU keep 10 bits of their inputs, and are fast
     compile: bool = False  # torch.compile the model: minutes first, then fewer, larger kernels
     deterministic: bool = False  # the same bits again on a GPU, by kernels that may be slower
+    strategy: Strategy = "ddp"  # "fsdp": each process keeps a share of the model, not all of it
     seed: int = 0  # order of the data, dropout and any randomness of collate_fn
 
     evaluate_every: int | None = None  # steps; None: at the end of each epoch
@@ -101,6 +104,11 @@ class TrainingConfig:
             raise ValueError(
                 "best_metric='loss' with higher_is_better=True would keep the worst weights: "
                 "set higher_is_better=False"
+            )
+        if self.strategy == "fsdp" and (self.compile or self.optimizer == "muon"):
+            raise ValueError(
+                f'strategy="fsdp" with compile={self.compile}, optimizer={self.optimizer!r}: '
+                'shards are trained without compile, and by "adamw": Muon needs whole matrices'
             )
         if self.extend and not self.resume:
             raise ValueError("extend=True needs resume=True: it makes a run longer that is there")

@@ -30,6 +30,7 @@ COUNTERPARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "tf32": (("tf32",), 'torch.set_float32_matmul_precision("high")'),
     "compile": (("torch_compile",), "torch.compile(model)"),
     "deterministic": (("full_determinism",), "torch.use_deterministic_algorithms(True)"),
+    "strategy": (("fsdp",), "fully_shard(block), fully_shard(model)"),
     "seed": (("seed",), "torch.manual_seed(…)"),
     "evaluate_every": (("eval_strategy", "eval_steps"), "if step % k == 0: model.eval() …"),
     "best_metric": (

@@ -1,5 +1,6 @@
 """Loss, predictions and metrics of a model on a dataset, in length order, on all processes."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from helpers.training.objective import (
 )
 from helpers.training.precision import computing_in, resolve_precision
 from helpers.training.processes import join_processes
+from helpers.training.sharding import is_sharded
 
 Collate = Callable[[list[dict]], dict[str, torch.Tensor]]
 
@@ -59,8 +61,9 @@ def predict(
 ) -> Predictions:
     """Logits of `model` on every row of `dataset`, and labels and loss if it has labels.
 
-    Memory grows with N × C. By default all is computed in fp32, whatever the weights are stored
-    in; `precision="auto"` is faster on some hardware, and less exact. `loss_fn` as in `train`.
+    Memory grows with N × C. By default all is computed in fp32, whatever the weights are stored in,
+    and without TF32, whatever torch is told; `precision="auto"` is faster on some hardware, and
+    less exact. `loss_fn` as in `train`.
 
     Raises:
         ValueError: data or a model that `checks.check_data` refuses.
@@ -117,6 +120,9 @@ def _forward(
         order = np.argsort(-lengths, kind="stable")
         batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
         mine = batches[group.process_index :: group.num_processes]
+        turns = len(mine)
+        if is_sharded(model):  # each forward pass gathers weights from all processes
+            mine += batches[:1] * (math.ceil(len(batches) / group.num_processes) - turns)
         loader = torch.utils.data.DataLoader(
             mine,
             batch_size=None,  # an item is a whole batch's rows already
@@ -126,7 +132,7 @@ def _forward(
         )
         loaded = iter(loader)
         ready = next(loaded, None)
-        while ready is not None:
+        for turn in range(len(mine)):
             rows, batch = ready
             check_batch(model, batch, labelled=labelled)
             with masks_unread(device):
@@ -137,7 +143,8 @@ def _forward(
                 loss = mean_loss(output, batch["labels"], shifted=shifted, loss_fn=loss_fn)
                 part = (loss, n)
             ready = next(loaded, None)  # collated while a GPU computes, before its result is read
-            yield rows, batch, output, part
+            if turn < turns:
+                yield rows, batch, output, part
 
 
 def _collect(batches: Iterator[tuple], model: nn.Module, precision: Precision) -> Predictions:

@@ -23,6 +23,7 @@ FREE_TO_CHANGE = (
     *("checkpoint_dir", "checkpoint_every", "resume", "extend"),
     *("num_workers", "progress"),
     *("tf32", "compile", "deterministic"),  # what they come to on the device is compared
+    "strategy",  # compared where it isn't DDP: checkpoints older than the setting have none
 )
 NOT_THE_MODEL = ("_name_or_path", "transformers_version")  # where its configuration came from
 NOT_THE_MODULE = ("training", "gradient_checkpointing")  # as it is used; the second saves memory

@@ -3,6 +3,9 @@
 `train` is the whole loop; each line of it is a short method in `run.py` beside this file.
 Hugging Face Accelerate finds the device and joins the processes that `torchrun` or
 `accelerate launch` started. The rest is plain torch.
+
+Each process holds the model, and they average their gradients (DDP). With `strategy="fsdp"` each
+holds a share of a copy: see `helpers.training.sharding`.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,6 +51,10 @@ def train(
     The same seed gives the same losses and weights on the same machine, whether or not the
     run is interrupted, and whether or not `num_workers` collate ahead.
 
+    With `strategy="fsdp"` and several processes, `model` comes back whole, on the CPU; what
+    `evaluate_fn` and `after_update` get is sharded, and all processes must call it equally often,
+    as `evaluate` and `predict` do.
+
     Args:
         model: keeps the contract of `helpers.training.objective`: `model(**batch)` returns an
             object with `.loss`, the mean over the batch's labels, and `.logits` of shape (B, C)
@@ -72,7 +79,9 @@ def train(
     Raises:
         ValueError: for data or a model that `helpers.training.checks` refuses: no rows or labels,
             ids or labels that the model hasn't, sequences too long or empty, columns that don't
-            fit; for weights in half precision, or a precision the device can't do.
+            fit; for weights in half precision, or a precision the device can't do. With
+            `strategy="fsdp"` also for fp16, an `optimizer`, any weight that isn't fp32, or a batch
+            that leaves parameters without a gradient, as with several tasks.
         TypeError: for a dataset without a length, a batch that isn't a dict of tensors, or an
             `evaluate_fn` that returns no dict.
         CheckpointError: when asked to go on from a checkpoint of another run or a damaged one,

@@ -1,10 +1,11 @@
 """How much memory an update takes, by arithmetic, before anything is allocated.
 
 What is there between updates: the weights in fp32 (4 bytes each) and what the optimizer keeps, for
-AdamW two numbers in fp32 (8 bytes for each trained weight). What comes and goes with an update: the
-gradient (4 bytes), copies of the matrices in half precision, and the *activations*, which the
-forward pass keeps for the backward pass. The gradient is complete when the last activation is gone,
-so the two are never at their largest together.
+AdamW two numbers in fp32 (8 bytes for each trained weight), for Muon one where it moves a matrix (4
+bytes) and AdamW's two elsewhere. What comes and goes with an update: the gradient (4 bytes), copies
+of the matrices in half precision, and the *activations*, which the forward pass keeps for the
+backward pass. The gradient is complete when the last activation is gone, so the two are never at
+their largest together.
 
 Activations are counted for attention that keeps no (T, T) matrix (Dao et al., NeurIPS 2022), the
 one that `scaled_dot_product_attention` takes on a GPU. With a = 4 bytes in fp32 and 2 in bf16, d
@@ -26,11 +27,13 @@ import torch
 from transformers import MODEL_FOR_MASKED_LM_MAPPING
 
 from helpers.training.batches import sequence_lengths
-from helpers.training.config import Precision, TrainingConfig
+from helpers.training.config import Optimizer, Precision, TrainingConfig
 from helpers.training.objective import shifts_labels, unwrap
+from helpers.training.optim import inner_matrices
 from helpers.training.precision import resolve_precision
 
 STATES = 8  # bytes that AdamW keeps for a trained weight
+MOMENTUM = 4  # bytes that Muon keeps for a weight of an inner matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +47,14 @@ class Network:
     inner: int  # features inside the feed-forward layer, d_ff
     vocabulary: int  # V, what a language model scores
     gated: bool = False  # as Llama and ModernBERT: three matrices in the feed-forward layer
+    by_muon: int = 0  # trained weights in the matrices that Muon moves, if that is the optimizer
     key_share: float = 1.0  # κ, key heads for each query head; below 1 in grouped-query attention
 
     @classmethod
-    def of(cls, model: torch.nn.Module) -> "Network":
+    def of(cls, model: torch.nn.Module, optimizer: Optimizer = "adamw") -> "Network":
         """Sizes of a BERT, a ModernBERT or a Llama: transformers' or the book's.
 
-        It may lie on the device "meta", where it takes no memory.
+        The model may lie on the device "meta", where it takes no memory.
 
         Raises:
             ValueError: the configuration has no such sizes, or is an encoder-decoder's.
@@ -75,6 +79,7 @@ class Network:
             **sizes,
             parameters=sum(p.numel() for p in model.parameters()),
             embeddings=sum(table.numel() for table in tables),
+            by_muon=sum(p.numel() for p in inner_matrices(model) if optimizer == "muon"),
             gated="ModernBert" in type(model).__name__
             or any("gate" in name for name, _ in model.named_modules()),
             key_share=(keys or heads) / heads,
@@ -123,7 +128,7 @@ def training_memory(
     accumulated: bool = False,
     trained: int | None = None,
 ) -> Memory:
-    """The memory of an update with AdamW on `sequences` of `length` pieces at a time.
+    """The memory of an update on `sequences` of `length` pieces at a time.
 
     Args:
         network: the model's sizes.
@@ -160,7 +165,7 @@ def training_memory(
     matrices = network.parameters - (0 if scored else network.embeddings)
     return Memory(
         weights=4 * network.parameters,
-        optimizer=STATES * trained,
+        optimizer=STATES * trained - (STATES - MOMENTUM) * network.by_muon,
         gradients=4 * trained,
         copies=0 if size == 4 else 2 * matrices,
         activations=layers + tokens * d * (size + 4) + scores,
@@ -244,7 +249,7 @@ def remedy(model: torch.nn.Module, longest: int, config: TrainingConfig, memory:
         )
     fits = None
     try:
-        network = Network.of(unwrap(model))
+        network = Network.of(unwrap(model), config.optimizer)
         precision = resolve_precision(config.precision, next(model.parameters()).device)
         settings = {
             "precision": precision,

@@ -57,6 +57,20 @@ def adamw(
     )
 
 
+def inner_matrices(model: nn.Module) -> set[nn.Parameter]:
+    """The trainable matrices inside a network, which Muon moves.
+
+    An `nn.Embedding` is no inner matrix, and what scores the vocabulary isn't one either.
+    """
+    vocabulary = getattr(getattr(model, "config", None), "vocab_size", None)
+    outer = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
+    if vocabulary is not None:
+        # The last one: a vocabulary of bytes may be as large as the network is wide.
+        heads = [m for m in model.modules() if getattr(m, "out_features", None) == vocabulary]
+        outer |= {head.weight for head in heads[-1:]}
+    return {p for p in model.parameters() if p.requires_grad and p.ndim == 2} - outer
+
+
 class Muon(torch.optim.AdamW):
     """Muon for the matrices inside a network, AdamW for embeddings and vectors.
 
@@ -73,23 +87,15 @@ class Muon(torch.optim.AdamW):
     def __init__(
         self, model: nn.Module, learning_rate: float, weight_decay: float, beta2: float = 0.999
     ):
-        """For all trainable parameters of `model`.
-
-        An `nn.Embedding` is no inner matrix, and what scores the vocabulary isn't one either.
+        """For all trainable parameters of `model`; of them Muon moves its `inner_matrices`.
 
         Raises:
             ValueError: if every parameter is frozen.
         """
-        vocabulary = getattr(getattr(model, "config", None), "vocab_size", None)
-        outer = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
-        if vocabulary is not None:
-            # The last one: a vocabulary of bytes may be as large as the network is wide.
-            heads = [m for m in model.modules() if getattr(m, "out_features", None) == vocabulary]
-            outer |= {head.weight for head in heads[-1:]}
-        groups = []
+        matrices, groups = inner_matrices(model), []
         for group in parameter_groups(model, weight_decay):
             for inner in (True, False):
-                chosen = [p for p in group["params"] if inner == (p.ndim == 2 and p not in outer)]
+                chosen = [p for p in group["params"] if inner == (p in matrices)]
                 if chosen:
                     groups.append(group | {"params": chosen, "orthogonalize": inner})
         super().__init__(groups, lr=learning_rate, betas=(BETA1, beta2), fused=True)

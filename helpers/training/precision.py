@@ -1,7 +1,7 @@
 """Which number format the matrix products use, by what the hardware is fast at."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -51,7 +51,8 @@ def kernels(*, tf32: bool, deterministic: bool) -> Iterator[None]:
     """Let torch choose its kernels so; then what was set before comes back.
 
     `tf32` permits products in TF32, and nothing here forbids them where the caller has permitted
-    them. With `deterministic`, an operation that can't promise the same bits again is an error.
+    them; an evaluation in fp32 does, by `exact_products`. With `deterministic`, an operation that
+    can't promise the same bits again is an error.
     """
     products = torch.get_float32_matmul_precision() if tf32 else None
     strict = torch.are_deterministic_algorithms_enabled()
@@ -70,14 +71,41 @@ def kernels(*, tf32: bool, deterministic: bool) -> Iterator[None]:
 
 
 @contextmanager
+def exact_products() -> Iterator[None]:
+    """Products and convolutions of fp32 numbers in fp32, whatever the caller has permitted.
+
+    Torch has two ways to permit TF32 (or bf16, on a CPU), and one can't be read after the other
+    has been used. What was set before comes back, by the way in which it was set.
+    """
+    backends = torch.backends
+    with ExitStack() as back:
+        try:
+            products, cudnn = torch.get_float32_matmul_precision(), backends.cudnn.allow_tf32
+        except RuntimeError:
+            parts = (backends.cuda.matmul, backends.mkldnn.matmul)
+            for part in (*parts, backends.cudnn.conv, backends.cudnn.rnn):
+                back.callback(setattr, part, "fp32_precision", part.fp32_precision)
+                part.fp32_precision = "ieee"
+        else:
+            if products != "highest":
+                back.callback(torch.set_float32_matmul_precision, products)
+                torch.set_float32_matmul_precision("highest")
+            if cudnn:
+                back.callback(setattr, backends.cudnn, "allow_tf32", True)
+                backends.cudnn.allow_tf32 = False
+        yield
+
+
+@contextmanager
 def computing_in(model: nn.Module, precision: Precision, device: torch.device) -> Iterator[None]:
-    """`autocast`; for "fp32" the weights too are in fp32 meanwhile, whatever they are stored in."""
+    """`autocast`; for "fp32" the weights and all products too, whatever is stored and permitted."""
     tensors = [*model.parameters(), *model.buffers()] if precision == "fp32" else []
     stored = [(t, t.data) for t in tensors if t.dtype in _DTYPES.values()]
     try:
         for tensor, half in stored:
             tensor.data = half.float()
-        with autocast(precision, device):
+        exact = exact_products() if precision == "fp32" else nullcontext()
+        with exact, autocast(precision, device):
             yield
     finally:
         for tensor, half in stored:

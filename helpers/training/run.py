@@ -16,7 +16,7 @@ from accelerate.utils import broadcast_object_list, gather, reduce
 from torch import nn
 from tqdm import tqdm
 
-from helpers.training import checkpoints
+from helpers.training import checkpoints, sharding
 from helpers.training.batches import Windows, derive_seed, plan_epoch
 from helpers.training.checks import check_batch, check_data, check_weights
 from helpers.training.columns import take
@@ -58,7 +58,7 @@ class Run:
     loss_fn: Loss | None  # None: the model's own
     group: PartialState  # the processes, and the device of this one
     model: nn.Module  # as the caller gave it
-    wrapped: nn.Module  # the same, averaging gradients if there are several processes
+    wrapped: nn.Module  # the same, averaging gradients if there are several processes, or sharded
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler  # does nothing unless the precision is fp16
     precision: str
@@ -85,12 +85,16 @@ class Run:
         group = join_processes()
         precision = resolve_precision(config.precision, group.device)
         check_weights(model)
-        model.to(group.device)
+        if config.strategy == "fsdp":
+            _check_fsdp(model, optimizer, precision)
+        sharded = config.strategy == "fsdp" and group.num_processes > 1
+        trained = sharding.shard(model, group) if sharded else model.to(group.device)
         if group.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(group.device)
         if isinstance(loss_fn, nn.Module):
             loss_fn.to(group.device)  # weights of classes, for example
-        lengths = check_data(model, dataset, functions["collate_fn"], config.batch_size, loss_fn)
+        lengths = check_data(trained, dataset, functions["collate_fn"], config.batch_size, loss_fn)
+        sharding.drop_gathered(trained)  # the optimizer must get the shards
         if len(lengths) < group.num_processes:
             raise ValueError(
                 f"{len(lengths)} sequences can't be shared by {group.num_processes} processes"
@@ -104,15 +108,15 @@ class Run:
             )
         if optimizer is None:
             make = adamw if config.optimizer == "adamw" else Muon
-            optimizer = make(model, config.learning_rate, config.weight_decay, config.beta2)
-        check_optimizer(model, optimizer)
+            optimizer = make(trained, config.learning_rate, config.weight_decay, config.beta2)
+        check_optimizer(trained, optimizer)
         run = cls(
             config=config,
             dataset=dataset,
             **functions,
             group=group,
             model=model,
-            wrapped=model,
+            wrapped=trained,
             optimizer=optimizer,
             peaks=[group["lr"] for group in optimizer.param_groups],
             scaler=torch.amp.GradScaler(group.device.type, enabled=precision == "fp16"),
@@ -120,17 +124,7 @@ class Run:
             lengths=lengths,
         )
         run.restore()
-        if config.compile:
-            # Lengths vary: one graph for all, and not one for each.
-            several = len(set(lengths)) > 1
-            run.wrapped = torch.compile(model, dynamic=True if several else None)
-        if group.num_processes > 1:
-            # No `static_graph`: that all batches use the same parameters, one can't tell.
-            run.wrapped = nn.parallel.DistributedDataParallel(
-                run.wrapped,
-                find_unused_parameters=run.some_parameters_rest(),
-                gradient_as_bucket_view=True,  # else all gradients are there twice
-            )
+        run.wrap()
         if run.step == 0 and getattr(model, "_unfinished", False):
             warnings.warn(
                 "An earlier run on this model object was interrupted, and there is no checkpoint "
@@ -139,10 +133,38 @@ class Run:
                 stacklevel=3,
             )
         model._unfinished = True
-        model.train()
-        model.zero_grad(set_to_none=True)  # an interrupted run may have left gradients
+        trained.train()
+        trained.zero_grad(set_to_none=True)  # an interrupted run may have left gradients
         run.clock = time.perf_counter()
         return run
+
+    def wrap(self) -> None:
+        """Compile the model if asked, and make several processes average its gradients."""
+        if self.config.compile:
+            # Lengths vary: one graph for all, and not one for each.
+            several = len(set(self.lengths)) > 1
+            self.wrapped = torch.compile(self.model, dynamic=True if several else None)
+        if self.group.num_processes == 1:
+            return
+        rest = self.some_parameters_rest()
+        if not sharding.is_sharded(self.wrapped):
+            # No `static_graph`: that all batches use the same parameters, one can't tell.
+            self.wrapped = nn.parallel.DistributedDataParallel(
+                self.wrapped,
+                find_unused_parameters=rest,
+                gradient_as_bucket_view=True,  # else all gradients are there twice
+            )
+        elif rest:
+            raise ValueError(
+                'strategy="fsdp": a batch leaves some parameters without a gradient, as that of '
+                "one task the heads of the others. Freeze them (requires_grad=False) if no batch "
+                'uses them, or use strategy="ddp".'
+            )
+
+    @property
+    def trained(self) -> nn.Module:
+        """The model whose parameters are moved: the caller's, or the sharded copy."""
+        return self.wrapped if sharding.is_sharded(self.wrapped) else self.model
 
     def some_parameters_rest(self) -> bool:
         """Whether a batch leaves parameters without a gradient, as the heads of other tasks.
@@ -151,9 +173,9 @@ class Run:
         """
         with torch.random.fork_rng(devices=[]):
             batch = self.collate_fn(take(self.dataset, np.array([0])))
-        self.model.zero_grad(set_to_none=True)
-        self._loss(self.model, batch).backward()
-        return any(p.requires_grad and p.grad is None for p in self.model.parameters())
+        self.trained.zero_grad(set_to_none=True)
+        self._loss(self.trained, batch).backward()
+        return any(p.requires_grad and p.grad is None for p in self.trained.parameters())
 
     # The plan: which rows stand behind which update.
 
@@ -242,7 +264,8 @@ class Run:
         self.pending.append(record | {"labels": labels})
         self._optimizer_step(norm)
         if self.after_update is not None:
-            self.after_update(self.model, self.step)
+            self.after_update(self.trained, self.step)
+            sharding.drop_gathered(self.trained)
         if self.step % FLUSH_EVERY == 0:
             self.flush()
 
@@ -280,7 +303,8 @@ class Run:
         self.scaler.unscale_(self.optimizer)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
-        return nn.utils.clip_grad_norm_(parameters, limit)
+        norm = nn.utils.clip_grad_norm_(parameters, limit)
+        return norm.full_tensor() if sharding.is_sharded(self.wrapped) else norm
 
     def _optimizer_step(self, norm: torch.Tensor) -> None:
         """Update the weights and clear the gradient, unless its norm isn't a finite number.
@@ -382,10 +406,11 @@ class Run:
         """Record what `evaluate_fn` says of the model; keep the weights if they are the best."""
         self.flush()
         # All processes must agree on what is best, even if it sees one process's data.
-        result = broadcast_object_list([self.evaluate_fn(self.model)])[0]
+        result = broadcast_object_list([self.evaluate_fn(self.trained)])[0]
+        sharding.drop_gathered(self.trained)
         if not isinstance(result, Mapping):
             raise TypeError(f"evaluate_fn returned {result!r}: it must return a dict of metrics.")
-        self.model.train()
+        self.trained.train()
         self.history.evaluations.append({"step": self.step, **result})
         if self.log is not None:
             self.log({"step": self.step} | {f"validation_{k}": v for k, v in result.items()})
@@ -404,6 +429,7 @@ class Run:
         best = sign * self.history.best[name] if self.history.best else -math.inf
         if sign * result[name] > best:  # which NaN never is
             self.history.best = self.history.evaluations[-1]
+            self._gather()
             self.best_weights = {
                 key: value.detach().to("cpu", copy=True).contiguous()  # safetensors wants it
                 for key, value in self.model.state_dict().items()
@@ -415,21 +441,27 @@ class Run:
     def checkpoint(self) -> None:
         """Write what is needed to go on exactly from here; the first process does it."""
         self.flush()
-        if self.group.is_main_process:
+        self._gather()
+        is_main = self.group.is_main_process
+        tensors = checkpoints.optimizer_tensors(self.trained, self.optimizer, keep=is_main)
+        if is_main:
             checkpoints.save(
                 Path(self.config.checkpoint_dir),
                 {"step": self.step, "stale_evaluations": self.stale_evaluations}
                 | vars(self.history),
+                model=self.model,
+                optimizer=tensors,
+                scaler=self.scaler,
                 best_weights=self.best_weights,
-                **self._restorable(),
+                fingerprint=self.fingerprint,
             )
         self.group.wait_for_everyone()
         self.clock = time.perf_counter()
 
-    def _restorable(self) -> dict:
-        """What a checkpoint is made of and put back into, and what it must match."""
-        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
-        return parts | {"fingerprint": self.fingerprint}
+    def _gather(self) -> None:
+        """Bring the caller's model up to date, where a sharded copy is trained."""
+        if self.trained is not self.model:
+            sharding.gather(self.trained, self.model)
 
     def restore(self) -> None:
         """Go on from the last checkpoint, if the config says so and there is one."""
@@ -447,6 +479,7 @@ class Run:
             peaks=self.peaks,
             precision=self.precision,
             processes=self.group.num_processes,
+            strategy=None if self.config.strategy == "ddp" else self.config.strategy,
             updates=self.total_steps,
             kernels=self._kernels() or None,
             left_out=self.left_out or None,
@@ -462,7 +495,13 @@ class Run:
                 f"checkpoint_dir, or delete it. {checkpoints.ANEW}"
             )
         progress, self.best_weights = checkpoints.load(
-            last, extend=self.config.extend, **self._restorable()
+            last,
+            model=self.model,
+            trained=self.trained,
+            optimizer=self.optimizer,
+            scaler=self.scaler,
+            fingerprint=self.fingerprint,
+            extend=self.config.extend,
         )
         self.step = progress.pop("step")
         self.stale_evaluations = progress.pop("stale_evaluations")
@@ -489,6 +528,7 @@ class Run:
     def finish(self) -> History:
         """Flush, reload the best weights if they were kept, and hand over the history."""
         self.flush()
+        self._gather()
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
         self.model.eval()
@@ -508,6 +548,15 @@ class Run:
             unit="update",
             leave=False,
             disable=not (show and self.group.is_main_process),
+        )
+
+
+def _check_fsdp(model: nn.Module, optimizer: torch.optim.Optimizer | None, precision: str) -> None:
+    sharding.check_shardable(model, precision)
+    if optimizer is not None:
+        raise ValueError(
+            f'strategy="fsdp" with an optimizer, {type(optimizer).__name__}: it moves the whole '
+            "weights, and these are cut into shards. Leave it to the config."
         )
 
 

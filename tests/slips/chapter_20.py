@@ -70,4 +70,10 @@ SLIPS = [
         """,
         "Right",
     ),
+    ("20.6", "95", "with a cache"),
+    ("20.6", "32 * 64", "grows by a token"),
+    ("20.6", "sum(range(65, 97))", "first pass reads 64"),
+    ("20.6", "sum(range(64, 97))", "goes through no pass"),
+    ("20.6", "32 * 96", "near the full length"),
+    ("20.6", "sum(range(64, 96))", "Right"),
 ]
