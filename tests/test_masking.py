@@ -26,6 +26,13 @@ def plausible(count, of, share):
     return binomtest(int(count), int(of), share).pvalue > 1e-6
 
 
+def test_where_no_piece_was_chosen_one_is():
+    ids = torch.arange(10, 40)[None]
+    for seed in range(20):
+        _, labels = masked(ids, seed=seed, rate=1e-9)
+        assert int((labels != IGNORED).sum()) == 1
+
+
 @pytest.mark.parametrize("rate", [0.15, 0.3])
 def test_shares_are_those_of_bert(rate):
     ids = torch.randint(5, VOCABULARY, (400, 500), generator=generator(1))

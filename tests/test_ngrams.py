@@ -65,3 +65,6 @@ def test_bad_input():
         KneserNey(np.array([0, 7]), 2, 4)
     with pytest.raises(ValueError, match=r"6-grams of 12-bit ids"):
         KneserNey(np.arange(4096), 6, 4096)
+    with pytest.raises(ValueError, match=r"32-grams of 2-bit ids"):
+        pack_ngrams(np.ones(40, int), 32, 2)  # of 64 bits one is the sign
+    assert pack_ngrams(np.ones(40, int), 21, 3).min() > 0

@@ -173,6 +173,10 @@ BROKEN = {
         lambda nb: nb.cells[3].metadata["mystnb"]["figure"].update(caption=" "),
         "cell 4 shows an image without metadata.mystnb.figure name and caption",
     ),
+    "picture with too few pixels": (
+        lambda nb: nb.cells[3].outputs[0].update(metadata={}),
+        "cell 4 shows a figure 2 wide with 2 pixels",
+    ),
     "a table beside a picture": (
         lambda nb: nb.cells[3].outputs.append(
             nbformat.v4.new_output("display_data", {"text/html": "<table></table>"})

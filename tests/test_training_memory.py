@@ -165,6 +165,7 @@ def test_the_largest_batch_fits_and_one_more_does_not():
     assert n > 0
     assert training_memory(SIZES, n, 7).peak <= limit
     assert training_memory(SIZES, n + 1, 7).peak > limit
+    assert largest_batch(SIZES, training_memory(SIZES, n, 7).peak, 7) == n  # to the last byte
     assert largest_batch(SIZES, 100_000, 7) == 0
 
 

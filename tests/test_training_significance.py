@@ -114,3 +114,8 @@ def test_holm_keeps_false_alarms_rare_among_many_tests():
     alarms = [min(holm(row)) <= 0.05 for row in p]
     assert abs(np.mean(alarms) - 0.05) < 0.015
     assert np.mean(p.min(axis=1) <= 0.05) > 0.2  # without a correction
+
+
+def test_no_p_value_is_below_one_in_all_swaps_and_the_one_that_was_seen():
+    far_better = np.linspace(1, 2, 50)  # no random swap comes near
+    assert sign_flip_test(far_better, 0 * far_better, generator(), resamples=99) == 1 / 100

@@ -321,6 +321,7 @@ def findings(notebook: NotebookNode, folder: Path, url: str, *, chapter: bool = 
         checked_cells,
         alternative_texts,
         numbered_figures,
+        pixels,
         metadata,
         placeholders,
         left_behind.findings,
