@@ -11,6 +11,8 @@ from helpers.data import disk
 # An older peft doesn't know every setting of a newer one; those left out have their defaults.
 SETTINGS = ("base_model_name_or_path", "inference_mode", "lora_alpha", "modules_to_save")
 SETTINGS += ("peft_type", "r", "target_modules", "task_type")
+# Of these nothing is left once the matrices are trained.
+OF_TRAINING = {"lora_dropout", "init_lora_weights", "auto_mapping", "revision", "peft_version"}
 
 
 def keep(model: peft.PeftModel, folder: Path, base: str) -> None:
@@ -19,7 +21,15 @@ def keep(model: peft.PeftModel, folder: Path, base: str) -> None:
     Args:
         folder: is made, or written over.
         base: the name that the base model has on the Hub.
+
+    Raises:
+        ValueError: a setting isn't kept, and what is loaded would compute something else.
     """
+    given = model.active_peft_config
+    default = vars(type(given)())
+    lost = {n for n, v in vars(given).items() if v != default[n]} - {*SETTINGS} - OF_TRAINING
+    if lost:
+        raise ValueError(f"an adapter is kept without {sorted(lost)}, which isn't the default")
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     file = folder / "adapter_model.safetensors"

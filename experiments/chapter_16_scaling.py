@@ -168,7 +168,8 @@ def main() -> None:
         part="runs",
     )
     # It ends here, so that the prediction can be committed: the next call trains the sixth.
-    if not predicted and arguments.runs > 0:
+    complete = set(arguments.seeds) >= set(EXPERIMENT.seeds)
+    if not predicted and complete and arguments.runs > 0:
         EXPERIMENT.make(FILE, partial(prediction, characters), part="prediction")
 
 

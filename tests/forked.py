@@ -44,7 +44,12 @@ class Forked:
         running = list(self.processes)
         while running:
             ended = wait([process.sentinel for process in running], timeout)
-            assert ended, f"still running after {timeout} seconds"
+            if not ended:  # else they would keep the tests from ending
+                for process in running:
+                    process.kill()
+                raise AssertionError(
+                    f"still running after {timeout} seconds\n{self.errors.read_text()[-2000:]}"
+                )
             running = [process for process in running if process.sentinel not in ended]
             code = next((p.exitcode for p in self.processes if p.exitcode), 0)
             for process in running if code else ():

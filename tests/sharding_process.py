@@ -119,6 +119,7 @@ def fit(kind, group):
     alone = evaluate(model, data, collate_fn=collate, loss_fn=loss_fn)["loss"]
     return {
         "losses": history.losses,
+        "norms": [record["grad_norm"] for record in history.records],
         "sums": sums,
         "seen": [*evaluations, [alone]],
         "shares": shares,

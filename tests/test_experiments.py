@@ -131,6 +131,13 @@ def test_a_kept_adapter_is_small_names_its_base_and_can_be_loaded(tmp_path):
         torch.testing.assert_close(state[name], weights, rtol=1e-3, atol=1e-3)
 
 
+def test_an_adapter_that_would_load_as_another_is_not_kept(tmp_path):
+    config = peft.LoraConfig(r=2, target_modules=["query"], lora_dropout=0.1, use_rslora=True)
+    with pytest.raises(ValueError, match=r"without \['use_rslora'\]"):
+        adapters.keep(peft.get_peft_model(classifier(), config), tmp_path, "somebody/model")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_every_stored_result_is_read():
     code = "".join(code for chapter in CHAPTERS for _, code in sections(cells(chapter)))
     assert set(READ.findall(code)) == STORED

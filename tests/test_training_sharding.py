@@ -121,6 +121,8 @@ def test_models_of_all_kinds_are_trained_and_evaluated_in_shards(kinds):
     for kind in one.keys() - {"refusals"}:
         alone, shared = one[kind], two[kind]
         assert shared["losses"] == pytest.approx(alone["losses"], abs=5e-6), kind
+        # AdamW hardly sees a constant factor, so the norms are compared by themselves.
+        assert shared["norms"] == pytest.approx(alone["norms"], rel=1e-4), kind
         assert shared["sums"] == pytest.approx(alone["sums"], abs=1e-4), kind
         seen = [list(chain(*numbers["seen"])) for numbers in (alone, shared)]
         assert seen[1] == pytest.approx(seen[0], abs=5e-6), kind

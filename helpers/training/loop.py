@@ -80,8 +80,9 @@ def train(
         ValueError: for data or a model that `helpers.training.checks` refuses: no rows or labels,
             ids or labels that the model hasn't, sequences too long or empty, columns that don't
             fit; for weights in half precision, or a precision the device can't do. With
-            `strategy="fsdp"` also for fp16, an `optimizer`, any weight that isn't fp32, or a batch
-            that leaves parameters without a gradient, as with several tasks.
+            `strategy="fsdp"` also for fp16, an `optimizer`, any weight that isn't fp32, or a
+            first row that leaves parameters without a gradient, as with several tasks: all rows
+            must use the same parameters.
         TypeError: for a dataset without a length, a batch that isn't a dict of tensors, or an
             `evaluate_fn` that returns no dict.
         CheckpointError: when asked to go on from a checkpoint of another run or a damaged one,
@@ -90,7 +91,7 @@ def train(
         NonFiniteLossError: naming the update, the rows of its batch and the last good
             checkpoint.
         torch.OutOfMemoryError: with a note on what to lower, and what fits by the formulas of
-            `helpers.training.memory`.
+            `helpers.training.memory`, which don't know shards.
         Interrupted: after Ctrl-C or SIGTERM, in a run that keeps checkpoints: the update is
             finished and a checkpoint written first.
     """

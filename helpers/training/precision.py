@@ -82,8 +82,13 @@ def exact_products() -> Iterator[None]:
         try:
             products, cudnn = torch.get_float32_matmul_precision(), backends.cudnn.allow_tf32
         except RuntimeError:
-            parts = (backends.cuda.matmul, backends.mkldnn.matmul)
-            for part in (*parts, backends.cudnn.conv, backends.cudnn.rnn):
+            parts = [backends.cuda.matmul, backends.mkldnn.matmul]
+            parts += [
+                getattr(of, name)
+                for of in (backends.cudnn, backends.mkldnn)
+                for name in ("conv", "rnn")
+            ]
+            for part in parts:
                 back.callback(setattr, part, "fp32_precision", part.fp32_precision)
                 part.fp32_precision = "ieee"
         else:

@@ -167,11 +167,12 @@ class Run:
         return self.wrapped if sharding.is_sharded(self.wrapped) else self.model
 
     def some_parameters_rest(self) -> bool:
-        """Whether a batch leaves parameters without a gradient, as the heads of other tasks.
+        """Whether the first row leaves parameters without a gradient, as heads of other tasks.
 
         The processes would wait for these gradients for ever, unless they are told to look.
         """
         with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)  # all processes must come to the same answer
             batch = self.collate_fn(take(self.dataset, np.array([0])))
         self.trained.zero_grad(set_to_none=True)
         self._loss(self.trained, batch).backward()
@@ -529,6 +530,8 @@ class Run:
         """Flush, reload the best weights if they were kept, and hand over the history."""
         self.flush()
         self._gather()
+        if self.trained is not self.model and isinstance(self.loss_fn, nn.Module):
+            self.loss_fn.cpu()  # where the caller's model is
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
         self.model.eval()

@@ -7,7 +7,9 @@ is computed is what one process with all sequences computes, but for the order o
 
 `train(…, strategy="fsdp")` trains a sharded copy. The caller's model stays whole, on the CPU, and
 gets the weights of the shards for each checkpoint and at the end: it is saved and loaded as ever.
-So each process needs CPU memory for one model, and rank 0 for the moments too when it writes them.
+So each process needs CPU memory for one model, with `best_metric` for two, and rank 0 for the
+moments too when it writes them. Buffers that a forward pass changes, as BatchNorm's, are each
+process's own during the run; what is saved are the first one's.
 
 Weights are gathered in fp32, also where the products are in bf16, so that an evaluation can be in
 fp32. The copies in bf16 that autocast makes of matrices, 2 bytes a weight, aren't divided.
@@ -26,8 +28,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether this is a model of `shard`: then a forward pass needs all processes."""
-    return isinstance(model, FSDPModule)
+    """Whether a forward pass needs all processes: a model of `shard`, or one around it."""
+    return any(isinstance(module, FSDPModule) for module in model.modules())
 
 
 def check_shardable(model: nn.Module, precision: str) -> None:
@@ -101,6 +103,7 @@ def gather(sharded: nn.Module, whole: nn.Module) -> None:
     for mine, theirs in zip(sharded.parameters(), whole.parameters(), strict=True):
         theirs.copy_(mine.full_tensor())
     for mine, theirs in zip(sharded.buffers(), whole.buffers(), strict=True):
+        dist.broadcast(mine, src=0)
         theirs.copy_(mine)
 
 
@@ -116,8 +119,9 @@ def scatter(whole: nn.Module, sharded: nn.Module) -> None:
 
 def drop_gathered(model: nn.Module) -> None:
     """Drop what a forward pass without a backward pass has left gathered; nothing if whole."""
-    if is_sharded(model):
-        model.reshard()
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 def full(tensor: torch.Tensor) -> torch.Tensor:
