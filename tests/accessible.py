@@ -74,6 +74,8 @@ def violations(page, within: str = "html") -> list[str]:
     """Everything that axe finds on an open page as it stands, or in a part, a line an element."""
     page.evaluate(axe())
     page.evaluate(LEAVE_OUT, within)
+    # The theme lets what scrolls take the focus, 300 ms after the last change of page or window.
+    page.wait_for_timeout(400)
     everything = {
         "runOnly": {"type": "tag", "values": LEVELS},
         "rules": {name: {"enabled": True} for name in MORE},
