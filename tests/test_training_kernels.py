@@ -113,10 +113,10 @@ def test_the_settings_hold_for_the_run_and_not_after_it(monkeypatch):
 
 
 def products():
-    """How torch multiplies numbers in fp32, on GPUs, on CPUs and in cuDNN."""
+    """How torch multiplies and convolves numbers in fp32, on GPUs, on CPUs and in cuDNN."""
     backends = torch.backends
     parts = (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.cudnn.rnn)
-    return tuple(part.fp32_precision for part in parts)
+    return tuple(part.fp32_precision for part in (*parts, backends.mkldnn.conv))
 
 
 @pytest.fixture(params=["older", "newer"])
@@ -127,9 +127,10 @@ def coarse(request):
         torch.set_float32_matmul_precision("medium")
     else:
         matmul.fp32_precision = "tf32"
+        torch.backends.mkldnn.conv.fp32_precision = "bf16"
     yield
     if request.param == "newer":
-        matmul.fp32_precision = "none"
+        matmul.fp32_precision = torch.backends.mkldnn.conv.fp32_precision = "none"
     torch.set_float32_matmul_precision(before)
 
 
